@@ -1,0 +1,31 @@
+{{/* Name of every object of the release. */}}
+{{- define "sms-operator.name" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains .Chart.Name $name) -}}
+{{- $name = printf "%s-%s" $name .Chart.Name -}}
+{{- end -}}
+{{- $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Labels that select the operator's pod. They can never change: a Deployment's selector is immutable. */}}
+{{- define "sms-operator.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "sms-operator.labels" -}}
+{{ include "sms-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* Reference of one image; takes a list of the root and one of image.operator, image.api, image.processor. */}}
+{{- define "sms-operator.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- with $root.Values.image.registry }}{{ . }}/{{ end -}}
+{{- $image.repository }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion }}
+{{- with $image.digest }}@{{ . }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,107 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewPartitions, TopicReplication},
+    client::DefaultClientContext,
+    types::RDKafkaErrorCode,
+};
+
+use crate::{
+    Error, Settings,
+    native::{self, PartitionOffsets, TopicDescription},
+};
+
+/// How long a broker may take to answer one admin call.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Kafka's admin calls. Cheap to clone; clones share one connection.
+#[derive(Clone)]
+pub struct Admin {
+    client: Arc<AdminClient<DefaultClientContext>>,
+}
+
+/// A topic to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it gets.
+    pub partitions: i32,
+    /// On how many brokers each partition is kept.
+    pub replication_factor: i32,
+    /// Topic settings beside the broker's defaults, by Kafka's names.
+    pub config: BTreeMap<&'static str, String>,
+}
+
+impl Admin {
+    /// Makes the client; connections are opened by the calls, so this does not wait for a broker.
+    pub fn new(settings: &Settings, client_id: &str) -> Result<Self, Error> {
+        let client = settings.client_config(client_id).create().map_err(Error::Settings)?;
+        Ok(Self { client: Arc::new(client) })
+    }
+
+    /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
+    pub async fn describe_topics(&self, names: Vec<String>) -> Result<BTreeMap<String, TopicDescription>, Error> {
+        self.blocking("DescribeTopics", move |client| native::describe_topics(client, &names, TIMEOUT)).await
+    }
+
+    /// Creates the topics; one that exists already is left as it is.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), Error> {
+        let new: Vec<_> = topics
+            .iter()
+            .map(|topic| {
+                let replication = TopicReplication::Fixed(topic.replication_factor);
+                let new = rdkafka::admin::NewTopic::new(&topic.name, topic.partitions, replication);
+                topic.config.iter().fold(new, |new, (name, value)| new.set(name, value))
+            })
+            .collect();
+        let results = self.client.create_topics(&new, &options()).await;
+        each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists])
+    }
+
+    /// Grows a topic to `partitions` in all. Kafka refuses to shrink one.
+    pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
+        let count = usize::try_from(partitions).unwrap_or_default();
+        let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
+        each_topic("CreatePartitions", results, &[])
+    }
+
+    /// First, committed and end offsets of a group in every given partition.
+    pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
+        self.blocking("ListOffsets", move |client| native::offsets(client, &group, &partitions, TIMEOUT)).await
+    }
+
+    /// The native calls block, so they run on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        work: impl FnOnce(&AdminClient<DefaultClientContext>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let client = Arc::clone(&self.client);
+        match tokio::task::spawn_blocking(move || work(&client)).await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Call { call, reason: error.to_string() }),
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+fn each_topic(
+    call: &'static str,
+    results: rdkafka::error::KafkaResult<Vec<rdkafka::admin::TopicResult>>,
+    fine: &[RDKafkaErrorCode],
+) -> Result<(), Error> {
+    let results = results.map_err(|error| Error::Call { call, reason: error.to_string() })?;
+    for result in results {
+        match result {
+            Err((topic, code)) if !fine.contains(&code) => {
+                return Err(Error::Topic { call, topic, reason: code.to_string() });
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}

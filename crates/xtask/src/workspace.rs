@@ -1,0 +1,59 @@
+//! The checkout and its build: where things are, and calls of cargo.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail};
+
+/// The root of the checkout.
+pub fn root() -> &'static Path {
+    // crates/xtask → crates → the root. A shallower path cannot hold this file.
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."))
+}
+
+/// The folder that cargo puts our programs in: xtask lies in it. Right for every target folder,
+/// however it was chosen.
+pub fn programs() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("cannot tell where xtask itself is")?;
+    let folder = program.parent().context("xtask is in no folder")?;
+    Ok(folder.to_owned())
+}
+
+/// Builds every program. Always the same list of packages: another list means other features of
+/// shared dependencies, and with them another long build.
+pub fn build() -> anyhow::Result<()> {
+    run_cargo(["build", "--workspace", "--bins", "--locked"])
+}
+
+/// Runs cargo in the checkout with its outputs on our screen.
+pub fn run_cargo<const N: usize>(arguments: [&str; N]) -> anyhow::Result<()> {
+    let said = arguments.join(" ");
+    let command = devstack::dying_with_us(&cargo(arguments));
+    let status = devstack::spawn(command).and_then(|mut child| child.wait());
+    let status = status.with_context(|| format!("cannot run `cargo {said}`"))?;
+    if !status.success() {
+        bail!("`cargo {said}` failed ({status}); its messages are above");
+    }
+    Ok(())
+}
+
+/// A call of cargo in the checkout.
+pub fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        assert!(root().join("Cargo.toml").exists() && root().join("crates/xtask").exists());
+    }
+}

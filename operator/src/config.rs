@@ -1,0 +1,131 @@
+//! Everything that can differ between two runs of the operator. Read once, in `main`.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Turns SmsPipeline resources into topics, an API and a fleet of processors.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the operator can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reconcile the SmsPipelines of a cluster.
+    Run(Run),
+    /// Run one SmsPipeline as processes on this machine, without a cluster.
+    Local(Local),
+    /// Print the CustomResourceDefinition.
+    Crd,
+}
+
+/// Settings of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented where it is defined")]
+    pub telemetry: telemetry::Settings,
+
+    /// The only namespace to look after; all of them when absent.
+    #[arg(long, env = "WATCH_NAMESPACE")]
+    pub watch_namespace: Option<String>,
+
+    /// Image of the API where a pipeline names none.
+    #[arg(long, env = "API_IMAGE")]
+    pub api_image: String,
+
+    /// Image of the processors where a pipeline names none.
+    #[arg(long, env = "PROCESSOR_IMAGE")]
+    pub processor_image: String,
+
+    /// How often lag is looked at, in seconds.
+    #[arg(long, env = "LAG_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub lag_interval_seconds: u64,
+}
+
+/// Settings of `local`.
+#[derive(Debug, Args)]
+pub struct Local {
+    /// The file with the SmsPipeline; an edit is carried out when it is saved.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Folder for what the pipeline needs and tells: `secrets/NAME/KEY` are its Secrets, `status.json` tells
+    /// its status, `replicas.json` lists its processes.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: PathBuf,
+
+    /// Folder of the executables sms-api and sms-processor; by default the one of sms-operator.
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+
+    /// Address of the HTTP API; its replicas share it.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub api_address: SocketAddr,
+
+    /// Address of the API's internal port; its replicas share it.
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    pub internal_address: SocketAddr,
+
+    /// Connect to an address other than the one that the pipeline names, such as
+    /// `kafka-bootstrap.kafka:9092=127.0.0.1:19092`; may be given several times.
+    #[arg(long, value_name = "NAMED=USED")]
+    pub connect_to: Vec<ConnectTo>,
+
+    /// Address of the operator's metrics and health; its replicas get the ports above it.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub metrics_address: SocketAddr,
+
+    /// How log lines are written to standard output, those of the replicas too.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = telemetry::LogFormat::Pretty)]
+    pub log_format: telemetry::LogFormat,
+
+    /// Which log lines are written, in the directives of tracing-subscriber's `EnvFilter`.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub log_filter: String,
+
+    /// Also stop when standard input closes: a parent that dies takes the pipeline along.
+    #[arg(long)]
+    pub exit_on_stdin_close: bool,
+}
+
+/// An address to use in place of the one that is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectTo {
+    /// `host:port` as the resource names it.
+    pub named: String,
+    /// `host:port` to connect to.
+    pub used: String,
+}
+
+impl FromStr for ConnectTo {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((named, used)) if named.contains(':') && used.contains(':') => {
+                Ok(Self { named: named.to_owned(), used: used.to_owned() })
+            }
+            Some(_) | None => Err("must be HOST:PORT=HOST:PORT"),
+        }
+    }
+}
+
+impl Local {
+    /// The shared settings, with the defaults of a run on one machine.
+    pub fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            metrics_address: self.metrics_address,
+            log_format: self.log_format,
+            log_filter: self.log_filter.clone(),
+            otlp_endpoint: None,
+            trace_sample_percent: 0,
+            exit_on_stdin_close: self.exit_on_stdin_close,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The reconciler: an `SmsPipeline` becomes topics and objects, and its status tells how far that has come.
+//!
+//! [`reconcile`] reads as its five steps. The middle ones are pure; a Kubernetes client is used only in
+//! `dereference`, `apply` and here.
+
+pub mod apply;
+pub mod build;
+pub mod dereference;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod status;
+pub mod topics;
+pub mod validate;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Service, ServiceAccount},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{Controller, controller::Action, reflector::Store, watcher},
+};
+use serde_json::json;
+use telemetry::Check;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    brokers::Brokers,
+    crd::{SmsPipeline, SmsPipelineStatus},
+    metrics::{Metrics, ReconcileResult},
+};
+
+use apply::FIELD_MANAGER;
+use status::{Findings, Workloads};
+use validate::DefaultImages;
+
+/// How soon a pipeline that is as wanted is looked at again: what no watch tells of is found by then.
+const RESYNC: Duration = Duration::from_mins(1);
+/// How soon a pipeline that waits for something outside the cluster is looked at again.
+const WAITING: Duration = Duration::from_secs(5);
+/// How soon a failed reconcile is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What every reconcile needs.
+pub struct Context {
+    /// The cluster.
+    pub client: Client,
+    /// Kafka clusters in use.
+    pub brokers: Brokers,
+    /// Images that run where a pipeline names none.
+    pub images: DefaultImages,
+    /// What the operator counts.
+    pub metrics: Metrics,
+}
+
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A Secret could not be read.
+    #[error("failed to read Secret {name:?}")]
+    ReadSecret {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// An object could not be applied.
+    #[error("failed to apply {kind} {name:?}")]
+    ApplyObject {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// An object of that name belongs to somebody else.
+    #[error("{kind} {name:?} exists and does not belong to this pipeline: remove it or rename the pipeline")]
+    NameConflict {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The status could not be written.
+    #[error("failed to write the status of SmsPipeline {name:?}")]
+    WriteStatus {
+        /// Name of the pipeline.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+}
+
+/// One round for one pipeline. The status tells of a failed step too, so it is written in every case.
+pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Result<Action, Error> {
+    if pipeline.meta().deletion_timestamp.is_some() {
+        // What we made goes with its owner; the topics stay.
+        return Ok(Action::await_change());
+    }
+    let referenced = dereference::dereference(&context.client, &pipeline).await?;
+    let mut findings = Findings {
+        valid: Ok(()),
+        topics: None,
+        workloads: None,
+        database_unreachable: referenced.database_unreachable.clone(),
+    };
+    let mut failed = None;
+    match validate::validate(&pipeline, &referenced, &context.images) {
+        Err(invalid) => findings.valid = Err(invalid),
+        Ok(validated) => {
+            let desired = build::build(&validated);
+            findings.topics = Some(context.brokers.ensure_topics(&validated).await);
+            findings.workloads = Some(match apply::apply(&context.client, &desired).await {
+                Ok(workloads) => Ok(workloads),
+                Err(error) => {
+                    let message = error.to_string();
+                    failed = Some(error);
+                    Err(message)
+                }
+            });
+        }
+    }
+    let status = write_status(&context, &pipeline, &findings).await?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    context.metrics.reconciled(ReconcileResult::done);
+    Ok(Action::requeue(if status::is_ready(&status) { RESYNC } else { WAITING }))
+}
+
+/// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile.
+pub async fn run(
+    pipelines: Api<SmsPipeline>,
+    namespace: Option<&str>,
+    context: Arc<Context>,
+    kubernetes: Check,
+    seen: impl FnOnce(Store<SmsPipeline>),
+    shutdown: CancellationToken,
+) {
+    let client = context.client.clone();
+    let controller = Controller::new(pipelines, watcher::Config::default());
+    let store = controller.store();
+    seen(store.clone());
+    tokio::spawn(async move {
+        if store.wait_until_ready().await.is_ok() {
+            kubernetes.up();
+        }
+    });
+    controller
+        .owns(within::<Deployment>(&client, namespace), watcher::Config::default())
+        .owns(within::<Service>(&client, namespace), watcher::Config::default())
+        .owns(within::<ServiceAccount>(&client, namespace), watcher::Config::default())
+        .graceful_shutdown_on(shutdown.cancelled_owned())
+        .run(reconcile, error_policy, Arc::clone(&context))
+        .for_each(|result| async {
+            if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
+                tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "watching failed; is the SmsPipeline CRD installed and may this ServiceAccount list it?"
+                );
+            }
+        })
+        .await;
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature is that of kube's controller")]
+fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>) -> Action {
+    context.metrics.reconciled(ReconcileResult::failed);
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let chain = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    tracing::error!(
+        pipeline = pipeline.name_any(),
+        namespace = pipeline.namespace(),
+        error = chain,
+        "reconcile failed"
+    );
+    match error {
+        Error::ReadSecret { .. }
+        | Error::ApplyObject { .. }
+        | Error::NameConflict { .. }
+        | Error::WriteStatus { .. } => Action::requeue(RETRY),
+    }
+}
+
+async fn write_status(
+    context: &Context,
+    pipeline: &SmsPipeline,
+    findings: &Findings,
+) -> Result<SmsPipelineStatus, Error> {
+    let (name, namespace) = (pipeline.name_any(), pipeline.namespace().unwrap_or_default());
+    if let Some(Ok(Workloads { api, processor })) = &findings.workloads {
+        context.metrics.replicas(&namespace, &name, api.existing, processor.existing);
+    }
+    let before = pipeline.status.as_ref();
+    let status = status::summarize(&name, pipeline.meta().generation, before, findings, Timestamp::now());
+    if before == Some(&status) {
+        return Ok(status);
+    }
+    if before.is_none_or(|before| status::explanation(before) != status::explanation(&status)) {
+        tracing::info!(pipeline = name, namespace, status = status::explanation(&status), "status changed");
+    }
+    let api = Api::<SmsPipeline>::namespaced(context.client.clone(), &namespace);
+    let patch = json!({ "status": status });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(status),
+        Err(source) => Err(Error::WriteStatus { name, source }),
+    }
+}
+
+/// The API of one namespace, or of all.
+pub fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}

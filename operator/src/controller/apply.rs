@@ -1,0 +1,104 @@
+//! Step 4 of reconcile: makes the cluster hold what was built. The only writer of child objects.
+//!
+//! Server-side apply with one field manager. An object of a foreign owner is refused, never adopted: the
+//! first apply of an object is not forced, and later ones carry the uid of the object proven ours.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::Deployment};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::controller::{
+    Error,
+    build::Desired,
+    status::{WorkloadState, Workloads},
+};
+
+/// Who writes the fields, as `kubectl get --show-managed-fields` tells it.
+pub const FIELD_MANAGER: &str = "sms-operator";
+
+/// Makes the cluster hold `desired` and tells how far the workloads have come.
+pub async fn apply(client: &Client, desired: &Desired) -> Result<Workloads, Error> {
+    for account in &desired.service_accounts {
+        apply_object(client, account).await?;
+    }
+    apply_object(client, &desired.internal_secret).await?;
+    for service in &desired.services {
+        apply_object(client, service).await?;
+    }
+    let api = apply_object(client, &desired.api).await?;
+    let processor = apply_object(client, &desired.processor).await?;
+    Ok(Workloads { api: state(&api), processor: state(&processor) })
+}
+
+async fn apply_object<K>(client: &Client, desired: &K) -> Result<K, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let (kind, name) = (K::kind(&()).into_owned(), desired.name_any());
+    let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
+    let api = Api::<K>::namespaced(client.clone(), &desired.namespace().unwrap_or_default());
+    let Some(live) = api.get_metadata_opt(&name).await.map_err(failed)? else {
+        return api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(desired)).await.map_err(failed);
+    };
+    if !shares_owner(&live, desired) {
+        return Err(Error::NameConflict { kind, name });
+    }
+    let mut desired = desired.clone();
+    desired.meta_mut().uid = live.metadata.uid;
+    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&desired)).await.map_err(failed)
+}
+
+fn shares_owner(live: &impl ResourceExt, desired: &impl ResourceExt) -> bool {
+    let owner = desired.owner_references().first().map(|owner| &owner.uid);
+    live.owner_references().iter().any(|live| Some(&live.uid) == owner)
+}
+
+/// How far a Deployment has come with its current template.
+fn state(deployment: &Deployment) -> WorkloadState {
+    let desired = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = deployment.status.clone().unwrap_or_default();
+    let seen = status.observed_generation >= deployment.metadata.generation;
+    let available = status.available_replicas.unwrap_or_default();
+    let updated = status.updated_replicas.unwrap_or_default();
+    let existing = status.replicas.unwrap_or_default();
+    WorkloadState { desired, existing, ready: if seen { available.min(updated) } else { 0 }, detail: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::apps::v1::{DeploymentSpec, DeploymentStatus};
+
+    fn deployment(generation: i64, observed: i64, updated: i32, available: i32) -> Deployment {
+        let mut deployment = Deployment {
+            spec: Some(DeploymentSpec { replicas: Some(3), ..DeploymentSpec::default() }),
+            status: Some(DeploymentStatus {
+                observed_generation: Some(observed),
+                replicas: Some(3),
+                updated_replicas: Some(updated),
+                available_replicas: Some(available),
+                ..DeploymentStatus::default()
+            }),
+            ..Deployment::default()
+        };
+        deployment.metadata.generation = Some(generation);
+        deployment
+    }
+
+    #[test]
+    fn only_available_replicas_of_the_current_template_are_ready() {
+        assert_eq!(state(&deployment(2, 2, 3, 3)).ready, 3);
+        assert_eq!(state(&deployment(2, 2, 1, 3)).ready, 1);
+        assert_eq!(state(&deployment(2, 2, 3, 2)).ready, 2);
+    }
+
+    #[test]
+    fn the_status_of_an_older_template_says_nothing() {
+        assert_eq!(state(&deployment(3, 2, 3, 3)).ready, 0);
+    }
+}

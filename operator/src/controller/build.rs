@@ -1,0 +1,112 @@
+//! Step 3 of reconcile: which objects should exist. Pure.
+//!
+//! Takes only a [`ValidatedPipeline`], so it cannot fail and needs no cluster. To add a kind: one file here,
+//! one field in [`Desired`], one line in `apply`, one rule in the chart's role.
+
+mod api;
+mod metadata;
+mod pod;
+mod processor;
+pub mod secret;
+mod service;
+mod service_account;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Secret, Service, ServiceAccount},
+};
+
+use crate::controller::validate::ValidatedPipeline;
+
+pub use metadata::{COMPONENT_LABEL, PROCESSOR_COMPONENT, processor_selector};
+pub use pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT};
+
+/// Every object that should exist for one pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Identities of the two workloads.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// The token of internal calls.
+    pub internal_secret: Secret,
+    /// Addresses of the API.
+    pub services: Vec<Service>,
+    /// The HTTP API.
+    pub api: Deployment,
+    /// The fleet of processors.
+    pub processor: Deployment,
+}
+
+/// Every object that should exist for `pipeline`.
+pub fn build(pipeline: &ValidatedPipeline) -> Desired {
+    Desired {
+        service_accounts: service_account::build(pipeline),
+        internal_secret: secret::build(pipeline),
+        services: service::build(pipeline),
+        api: api::build(pipeline),
+        processor: processor::build(pipeline),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::{
+        fixtures::{pipeline, referenced},
+        validate::{DefaultImages, validate},
+    };
+
+    fn built() -> Desired {
+        let images = DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() };
+        build(&validate(&pipeline(), &referenced(), &images).expect("usable"))
+    }
+
+    /// `UPDATE=1 cargo test` rewrites the file; plain `cargo test` proves it is current.
+    #[test]
+    fn the_quickstart_pipeline_becomes_these_objects() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/quickstart.yaml");
+        let Desired { service_accounts, internal_secret, services, api, processor } = built();
+        let mut rendered = String::new();
+        let mut add = |object: serde_json::Value| {
+            rendered.push_str("---\n");
+            rendered.push_str(&crate::yaml::write(&object).expect("object encodes"));
+        };
+        for object in &service_accounts {
+            add(serde_json::to_value(object).expect("ServiceAccount encodes"));
+        }
+        add(serde_json::to_value(&internal_secret).expect("Secret encodes"));
+        for object in &services {
+            add(serde_json::to_value(object).expect("Service encodes"));
+        }
+        add(serde_json::to_value(&api).expect("Deployment encodes"));
+        add(serde_json::to_value(&processor).expect("Deployment encodes"));
+        #[expect(clippy::disallowed_methods, reason = "UPDATE is a switch of this test, not a setting")]
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &rendered).expect("golden/ is writable");
+        }
+        let golden = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(golden == rendered, "{path} is stale: read the difference and run UPDATE=1 cargo test -p sms-operator");
+    }
+
+    #[test]
+    fn no_secret_is_in_a_deployment() {
+        let built = built();
+        let text = serde_json::to_string(&(&built.api, &built.processor)).expect("Deployments encode");
+        assert!(!text.contains("internal-token") && !text.contains("sms:secret"), "{text}");
+    }
+
+    #[test]
+    fn pods_may_run_where_the_restricted_pod_security_standard_is_enforced() {
+        let built = built();
+        for deployment in [&built.api, &built.processor] {
+            let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a pod template");
+            let context = pod.security_context.as_ref().expect("a pod security context");
+            assert_eq!(context.run_as_non_root, Some(true));
+            assert_eq!(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str()), Some("RuntimeDefault"));
+            for container in pod.containers.iter().chain(pod.init_containers.iter().flatten()) {
+                let context = container.security_context.as_ref().expect("a container security context");
+                assert_eq!(context.allow_privilege_escalation, Some(false));
+                assert_eq!(context.read_only_root_filesystem, Some(true));
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the pods of both workloads have in common.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec},
+        core::v1::{
+            Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, PodSecurityContext, PodSpec,
+            PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+        },
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+
+use super::metadata::{metadata, selector};
+use crate::controller::validate::{ValidatedPipeline, Workload};
+
+/// One port of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in the pod.
+    pub name: &'static str,
+    /// Its number in the container.
+    pub number: i32,
+}
+
+/// Public HTTP.
+pub const HTTP_PORT: Port = Port { name: "http", number: 8080 };
+/// Delivery reports, from processors only.
+pub const INTERNAL_PORT: Port = Port { name: "internal", number: 8081 };
+/// Metrics and health, of every workload.
+pub const METRICS_PORT: Port = Port { name: "metrics", number: 9090 };
+
+/// Where Secrets are mounted, each in a folder of its own.
+const SECRETS: &str = "/etc/sms/secrets";
+
+impl Port {
+    /// The address to listen on, on every interface.
+    pub(super) fn everywhere(self) -> String {
+        format!("0.0.0.0:{}", self.number)
+    }
+}
+
+/// What differs between the pods of the workloads.
+pub(super) struct Pod {
+    pub component: &'static str,
+    pub name: String,
+    pub workload: Workload,
+    /// Commands that run to their end before the container starts.
+    pub before: Vec<(&'static str, Vec<&'static str>)>,
+    pub command: Vec<&'static str>,
+    pub ports: Vec<Port>,
+    pub environment: Vec<(&'static str, String)>,
+    /// Names of the Secrets to mount.
+    pub secrets: Vec<String>,
+    pub termination_grace_seconds: i64,
+}
+
+/// The file that holds `key` of the mounted Secret `name`.
+pub(super) fn secret_file(name: &str, key: &str) -> String {
+    format!("{SECRETS}/{name}/{key}")
+}
+
+pub(super) fn environment(name: &str, value: impl Into<String>) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.into()), value_from: None }
+}
+
+pub(super) fn deployment(pipeline: &ValidatedPipeline, pod: &Pod) -> Deployment {
+    let labels = selector(&pipeline.name, pod.component);
+    Deployment {
+        metadata: metadata(pipeline, &pod.name, pod.component),
+        spec: Some(DeploymentSpec {
+            replicas: Some(pod.workload.replicas),
+            selector: LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() },
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                spec: Some(pod_spec(pipeline, pod)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
+    let container = |name: &str, command: &[&str]| Container {
+        name: name.to_owned(),
+        image: Some(pod.workload.image.clone()),
+        command: Some(command.iter().map(|&part| part.to_owned()).collect()),
+        env: Some(variables(pipeline, pod)),
+        volume_mounts: Some(pod.secrets.iter().map(|secret| mount(secret)).collect()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
+            read_only_root_filesystem: Some(true),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    };
+    PodSpec {
+        service_account_name: Some(pod.name.clone()),
+        automount_service_account_token: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
+            ..PodSecurityContext::default()
+        }),
+        init_containers: (!pod.before.is_empty())
+            .then(|| pod.before.iter().map(|(name, command)| container(name, command)).collect()),
+        containers: vec![Container {
+            ports: Some(pod.ports.iter().map(|&port| container_port(port)).collect()),
+            liveness_probe: Some(probe("/healthz", 10, 3)),
+            readiness_probe: Some(probe("/readyz", 2, 1)),
+            ..container(pod.component, &pod.command)
+        }],
+        volumes: Some(pod.secrets.iter().map(|secret| volume(secret)).collect()),
+        termination_grace_period_seconds: Some(pod.termination_grace_seconds),
+        ..PodSpec::default()
+    }
+}
+
+fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
+    let mut variables: Vec<_> = pod.environment.iter().map(|(name, value)| environment(name, value)).collect();
+    variables.push(environment("KAFKA_BOOTSTRAP_SERVERS", &pipeline.bootstrap_servers));
+    variables.push(environment("METRICS_ADDRESS", METRICS_PORT.everywhere()));
+    if let Some(endpoint) = &pipeline.otlp_endpoint {
+        variables.push(environment("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
+        variables.push(environment("TRACE_SAMPLE_PERCENT", pipeline.sample_percent.to_string()));
+    }
+    variables
+}
+
+fn container_port(port: Port) -> ContainerPort {
+    ContainerPort {
+        name: Some(port.name.to_owned()),
+        container_port: port.number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(METRICS_PORT.name.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+fn volume(secret: &str) -> Volume {
+    Volume {
+        name: secret.to_owned(),
+        secret: Some(SecretVolumeSource { secret_name: Some(secret.to_owned()), ..SecretVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+fn mount(secret: &str) -> VolumeMount {
+    VolumeMount {
+        name: secret.to_owned(),
+        mount_path: format!("{SECRETS}/{secret}"),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}

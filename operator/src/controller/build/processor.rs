@@ -1,0 +1,47 @@
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::json;
+
+use super::{
+    metadata::PROCESSOR_COMPONENT,
+    pod::{INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
+    secret::INTERNAL_TOKEN_KEY,
+};
+use crate::{controller::validate::ValidatedPipeline, crd::GroupProtocol};
+
+/// Time beyond the drain for the process to leave its group and end.
+const EXIT_MARGIN_SECONDS: u64 = 5;
+
+pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
+    let internal = &pipeline.names.internal_secret;
+    let group_protocol = match pipeline.group_protocol {
+        GroupProtocol::Consumer => "consumer",
+        GroupProtocol::Classic => "classic",
+    };
+    let drain = pipeline.drain_timeout.as_secs();
+    deployment(
+        pipeline,
+        &Pod {
+            component: PROCESSOR_COMPONENT,
+            name: pipeline.names.processor.clone(),
+            workload: pipeline.processor.clone(),
+            before: Vec::new(),
+            command: vec!["sms-processor"],
+            ports: vec![METRICS_PORT],
+            environment: vec![
+                ("REQUESTS_TOPIC", pipeline.topics.requests.name.clone()),
+                ("DEAD_LETTER_TOPIC", pipeline.topics.dead_letter.name.clone()),
+                ("CONSUMER_GROUP", pipeline.consumer_group.clone()),
+                ("GROUP_PROTOCOL", group_protocol.to_owned()),
+                ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
+                ("INTERNAL_TOKEN_FILE", secret_file(internal, INTERNAL_TOKEN_KEY)),
+                ("MAX_IN_FLIGHT", pipeline.max_in_flight.to_string()),
+                ("MAX_RETRIES", pipeline.max_retries.to_string()),
+                ("RETRY_DELAY", pipeline.retry_delay.clone()),
+                ("PROVIDER", json!({ "simulated": pipeline.provider }).to_string()),
+                ("SHUTDOWN_TIMEOUT", format!("{drain}s")),
+            ],
+            secrets: vec![internal.clone()],
+            termination_grace_seconds: i64::try_from(drain + EXIT_MARGIN_SECONDS).unwrap_or(i64::MAX),
+        },
+    )
+}

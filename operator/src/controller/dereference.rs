@@ -1,0 +1,102 @@
+//! Step 1 of reconcile: reads what the resource only names.
+//!
+//! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
+//! `validate` says what that means.
+
+use std::{fmt, net::ToSocketAddrs, time::Duration};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+
+use crate::{
+    controller::{Error, build::secret::INTERNAL_TOKEN_KEY, validate::Names},
+    crd::{SecretKeyRef, SmsPipeline},
+};
+
+/// How long PostgreSQL may take to accept a connection before it counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the resource names, as it was found.
+#[derive(Clone, Debug)]
+pub struct Referenced {
+    /// The database's connection URL.
+    pub database_url: Lookup,
+    /// Why no connection to the database's port could be opened from here; `None` when it could, or when
+    /// there is no URL to try.
+    pub database_unreachable: Option<String>,
+    /// The token of internal calls: the one in use, or a new one for a new pipeline.
+    pub internal_token: Sensitive,
+}
+
+/// What looking up one key of a Secret gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its value.
+    Found(Sensitive),
+    /// There is no such Secret.
+    NoSecret,
+    /// The Secret has no such key.
+    NoKey,
+    /// The value is not UTF-8.
+    NotText,
+}
+
+/// A value that must never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sensitive(pub String);
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
+/// Reads the Secrets that `pipeline` names from the cluster.
+pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
+    let database_url = look_up(&secrets, &pipeline.spec.database.url_secret_ref).await?;
+    let internal =
+        SecretKeyRef { name: Names::of(&pipeline.name_any()).internal_secret, key: INTERNAL_TOKEN_KEY.to_owned() };
+    let internal_token = match look_up(&secrets, &internal).await? {
+        Lookup::Found(token) => token,
+        Lookup::NoSecret | Lookup::NoKey | Lookup::NotText => new_token(),
+    };
+    let database_unreachable = reach_database(&database_url).await;
+    Ok(Referenced { database_url, database_unreachable, internal_token })
+}
+
+/// A token that nobody can guess: 244 random bits.
+pub fn new_token() -> Sensitive {
+    Sensitive(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+}
+
+/// Tries the database's port. The answer only explains why an API is not available: a network policy may
+/// let the API through and not the operator.
+pub async fn reach_database(url: &Lookup) -> Option<String> {
+    let Lookup::Found(Sensitive(url)) = url else { return None };
+    let url = url::Url::parse(url.trim()).ok()?;
+    let (host, port) = (url.host_str()?.to_owned(), url.port().unwrap_or(5432));
+    let place = format!("PostgreSQL at {host}:{port}");
+    let resolved = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    let addresses = match tokio::time::timeout(CONNECT_TIMEOUT, resolved).await {
+        Ok(Ok(Ok(addresses))) => addresses,
+        Ok(Ok(Err(error))) => return Some(format!("{place} cannot be resolved: {error}")),
+        Ok(Err(_)) | Err(_) => return Some(format!("{place} cannot be resolved in {CONNECT_TIMEOUT:?}")),
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("{place} does not answer: {error}")),
+        Err(_) => Some(format!("{place} does not answer within {CONNECT_TIMEOUT:?}")),
+    }
+}
+
+async fn look_up(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<Lookup, Error> {
+    let secret = secrets
+        .get_opt(&reference.name)
+        .await
+        .map_err(|source| Error::ReadSecret { name: reference.name.clone(), source })?;
+    let Some(secret) = secret else { return Ok(Lookup::NoSecret) };
+    let Some(value) = secret.data.unwrap_or_default().remove(&reference.key) else { return Ok(Lookup::NoKey) };
+    Ok(String::from_utf8(value.0).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text))))
+}

@@ -1,0 +1,274 @@
+//! Step 5 of reconcile: what was found and applied, as conditions. Pure, but for the one write at the end.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::{
+    controller::{build::processor_selector, topics::Problem, validate::Invalid},
+    crd::{SmsPipelineStatus, TopicStatus},
+};
+
+/// What one reconcile found out.
+#[derive(Debug)]
+pub struct Findings {
+    /// Whether the resource could be used; not, for example, when a Secret is missing.
+    pub valid: Result<(), Invalid>,
+    /// The topics, or why they are not as wanted; absent when it did not come to that.
+    pub topics: Option<Result<Vec<TopicStatus>, Problem>>,
+    /// The two workloads, or why they could not be applied; absent when it did not come to that.
+    pub workloads: Option<Result<Workloads, String>>,
+    /// Why the database seems to be away, told only while the API is not available.
+    pub database_unreachable: Option<String>,
+}
+
+/// The two workloads as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workloads {
+    /// The HTTP API.
+    pub api: WorkloadState,
+    /// The fleet of processors.
+    pub processor: WorkloadState,
+}
+
+/// How far a workload has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadState {
+    /// Replicas that should run.
+    pub desired: i32,
+    /// Replicas that exist.
+    pub existing: i32,
+    /// Replicas of the current template that are ready.
+    pub ready: i32,
+    /// What a replica that is not ready says of itself, when that is known.
+    pub detail: Option<String>,
+}
+
+/// One condition before it has a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+const READY: &str = "Ready";
+
+/// The new status, given the one before: transition times change only with a condition's status, and what
+/// could not be found out this time stays as it was.
+pub fn summarize(
+    pipeline: &str,
+    generation: Option<i64>,
+    before: Option<&SmsPipelineStatus>,
+    findings: &Findings,
+    now: Timestamp,
+) -> SmsPipelineStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    let single = [
+        ("SecretsResolved", secrets_resolved(findings)),
+        ("TopicsReady", topics_ready(findings)),
+        ("ApiAvailable", available(findings, |workloads| &workloads.api, findings.database_unreachable.as_deref())),
+        ("ProcessorAvailable", available(findings, |workloads| &workloads.processor, None)),
+    ];
+    let ready = single.iter().find(|(_, finding)| finding.status != "True").map_or_else(
+        || is("AllReady", "everything runs as asked for"),
+        |(_, finding)| Finding { status: "False", ..finding.clone() },
+    );
+    status.conditions = std::iter::once((READY, ready))
+        .chain(single)
+        .map(|(kind, finding)| condition(kind, finding, generation, before, now))
+        .collect();
+    status.observed_generation = generation;
+    status.selector = processor_selector(pipeline);
+    if let Some(Ok(topics)) = &findings.topics {
+        status.topics.clone_from(topics);
+    }
+    if let Some(Ok(workloads)) = &findings.workloads {
+        status.replicas = workloads.processor.existing;
+    }
+    status
+}
+
+/// Whether the Ready condition is true.
+pub fn is_ready(status: &SmsPipelineStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == READY && condition.status == "True")
+}
+
+/// The reason and message of the Ready condition.
+pub fn explanation(status: &SmsPipelineStatus) -> String {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+    ready.map_or_else(String::new, |ready| format!("{}: {}", ready.reason, ready.message))
+}
+
+fn secrets_resolved(findings: &Findings) -> Finding {
+    match &findings.valid {
+        Ok(()) => is("Found", "every Secret that the spec names is there"),
+        Err(invalid) => {
+            let reason = match invalid {
+                Invalid::NoSecret { .. } => "SecretNotFound",
+                Invalid::NoKey { .. } => "SecretKeyNotFound",
+                Invalid::NoUrl { .. } => "InvalidDatabaseUrl",
+            };
+            is_not(reason, invalid.to_string())
+        }
+    }
+}
+
+fn topics_ready(findings: &Findings) -> Finding {
+    match &findings.topics {
+        None => unknown(),
+        Some(Ok(_)) => is("AsWanted", "every topic exists with at least the partitions asked for"),
+        Some(Err(problem)) => {
+            let reason = match problem {
+                Problem::Kafka(kafka::Error::Settings(_)) => "InvalidKafkaSettings",
+                Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
+                Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
+                Problem::Refused(_) => "PartitionGrowthForbidden",
+                Problem::Pending => "TopicsPending",
+            };
+            is_not(reason, problem.to_string())
+        }
+    }
+}
+
+fn available(findings: &Findings, which: fn(&Workloads) -> &WorkloadState, cause: Option<&str>) -> Finding {
+    let state = match &findings.workloads {
+        None => return unknown(),
+        Some(Err(message)) => return is_not("NotApplied", message.clone()),
+        Some(Ok(workloads)) => which(workloads),
+    };
+    let (ready, desired) = (state.ready, state.desired);
+    let count = format!("{ready} of {desired} replicas ready");
+    match (ready >= desired, cause.or(state.detail.as_deref())) {
+        (true, _) => is("ReplicasReady", count),
+        (false, Some(cause)) => is_not("ReplicasNotReady", format!("{count}: {cause}")),
+        (false, None) => is_not("ReplicasNotReady", count),
+    }
+}
+
+fn condition(
+    kind: &str,
+    finding: Finding,
+    generation: Option<i64>,
+    before: Option<&SmsPipelineStatus>,
+    now: Timestamp,
+) -> Condition {
+    let before = before.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == kind));
+    let since =
+        before.filter(|before| before.status == finding.status).map(|before| before.last_transition_time.clone());
+    Condition {
+        type_: kind.to_owned(),
+        status: finding.status.to_owned(),
+        reason: finding.reason.to_owned(),
+        message: finding.message,
+        observed_generation: generation,
+        last_transition_time: since.unwrap_or(Time(now)),
+    }
+}
+
+fn is(reason: &'static str, message: impl Into<String>) -> Finding {
+    Finding { status: "True", reason, message: message.into() }
+}
+
+fn is_not(reason: &'static str, message: impl Into<String>) -> Finding {
+    Finding { status: "False", reason, message: message.into() }
+}
+
+fn unknown() -> Finding {
+    Finding { status: "Unknown", reason: "NotReached", message: "an earlier step has to succeed first".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Findings {
+        let running = WorkloadState { desired: 2, existing: 2, ready: 2, detail: None };
+        Findings {
+            valid: Ok(()),
+            topics: Some(Ok(vec![TopicStatus {
+                name: "sms.requests".to_owned(),
+                topic_id: "AAAA".to_owned(),
+                partitions: 6,
+            }])),
+            workloads: Some(Ok(Workloads { api: running.clone(), processor: running })),
+            database_unreachable: None,
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("a valid time")
+    }
+
+    #[track_caller]
+    fn check(findings: &Findings, kind: &str, expected: &str) {
+        let status = summarize("notifications", Some(1), None, findings, at(0));
+        let condition = status.conditions.iter().find(|condition| condition.type_ == kind).expect("present");
+        assert_eq!(format!("{} {}: {}", condition.status, condition.reason, condition.message), expected);
+    }
+
+    #[test]
+    fn a_pipeline_is_ready_when_every_part_is() {
+        check(&findings(), "Ready", "True AllReady: everything runs as asked for");
+    }
+
+    #[test]
+    fn every_condition_is_there_from_the_first_visit_on() {
+        let no_secret = Invalid::NoSecret { field: "spec.x", name: "x".to_owned(), namespace: "default".to_owned() };
+        let findings = Findings { valid: Err(no_secret), topics: None, workloads: None, database_unreachable: None };
+        let status = summarize("notifications", Some(1), None, &findings, at(0));
+        let found: Vec<_> =
+            status.conditions.iter().map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect();
+        let expected = [
+            ("Ready", "False"),
+            ("SecretsResolved", "False"),
+            ("TopicsReady", "Unknown"),
+            ("ApiAvailable", "Unknown"),
+            ("ProcessorAvailable", "Unknown"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_unreachable_broker_is_named_as_such() {
+        let error = kafka::Error::Call { call: "DescribeTopics", reason: "timed out".to_owned() };
+        let findings = Findings { topics: Some(Err(error.into())), ..findings() };
+        check(&findings, "TopicsReady", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
+        check(&findings, "Ready", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
+    }
+
+    #[test]
+    fn an_unreachable_database_explains_an_api_that_is_not_ready() {
+        let mut findings = findings();
+        findings.database_unreachable = Some("PostgreSQL at db:5432 does not answer: connection refused".to_owned());
+        check(&findings, "ApiAvailable", "True ReplicasReady: 2 of 2 replicas ready");
+        if let Some(Ok(workloads)) = &mut findings.workloads {
+            workloads.api.ready = 0;
+        }
+        check(
+            &findings,
+            "ApiAvailable",
+            "False ReplicasNotReady: 0 of 2 replicas ready: PostgreSQL at db:5432 does not answer: connection refused",
+        );
+    }
+
+    #[test]
+    fn transition_times_change_only_with_the_status() {
+        let first = summarize("notifications", Some(1), None, &findings(), at(10));
+        let second = summarize("notifications", Some(1), Some(&first), &findings(), at(20));
+        assert_eq!(first, second);
+        let broken = Findings { workloads: Some(Err("refused".to_owned())), ..findings() };
+        let third = summarize("notifications", Some(2), Some(&second), &broken, at(30));
+        let times: Vec<_> =
+            third.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect();
+        assert_eq!(times, [30, 10, 10, 30, 30]);
+    }
+
+    #[test]
+    fn what_could_not_be_found_out_stays_as_it_was() {
+        let first = summarize("notifications", Some(1), None, &findings(), at(10));
+        let error = kafka::Error::Call { call: "DescribeTopics", reason: "timed out".to_owned() };
+        let away = Findings { topics: Some(Err(error.into())), ..findings() };
+        let second = summarize("notifications", Some(1), Some(&first), &away, at(20));
+        assert_eq!(second.topics, first.topics);
+    }
+}

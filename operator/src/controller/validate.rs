@@ -1,0 +1,331 @@
+//! Step 2 of reconcile: what the user asked for, proven usable. Pure.
+//!
+//! The API server has checked the rules of one object (`crd.rs`); here comes what needs more than the
+//! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kafka::NewTopic;
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    controller::dereference::{Lookup, Referenced, Sensitive},
+    crd::{GroupProtocol, PartitionGrowth, SecretKeyRef, SimulatedProvider, SmsPipeline, Topics},
+};
+
+/// What the user asked for, proven usable.
+#[derive(Clone, Debug)]
+pub struct ValidatedPipeline {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Namespace of the pipeline and of everything made from it.
+    pub namespace: String,
+    /// Marks everything made from the pipeline as its own.
+    pub owner: OwnerReference,
+    /// Names of everything made from the pipeline.
+    pub names: Names,
+    /// Where the database's URL is.
+    pub database_url: SecretKeyRef,
+    /// Token of internal calls.
+    pub internal_token: Sensitive,
+    /// Brokers to ask first.
+    pub bootstrap_servers: String,
+    /// How processors share the partitions.
+    pub group_protocol: GroupProtocol,
+    /// The topics that should exist.
+    pub topics: WantedTopics,
+    /// The consumer group of the processors.
+    pub consumer_group: String,
+    /// The HTTP API.
+    pub api: Workload,
+    /// The fleet of processors.
+    pub processor: Workload,
+    /// How many messages one processor has with the provider at once.
+    pub max_in_flight: i32,
+    /// How often a message is tried again.
+    pub max_retries: i32,
+    /// How long after a failure the next attempt starts.
+    pub retry_delay: String,
+    /// Where messages go.
+    pub provider: SimulatedProvider,
+    /// How long a processor may take to finish what it has begun.
+    pub drain_timeout: Duration,
+    /// OTLP endpoint for traces.
+    pub otlp_endpoint: Option<String>,
+    /// Share of requests that are traced, in percent.
+    pub sample_percent: i32,
+}
+
+/// One Deployment to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// How many replicas run.
+    pub replicas: i32,
+    /// Container image.
+    pub image: String,
+}
+
+/// Names of everything made from one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Deployment, Service and ServiceAccount of the API.
+    pub api: String,
+    /// Service of the API's internal port.
+    pub api_internal: String,
+    /// Deployment and ServiceAccount of the processors.
+    pub processor: String,
+    /// Secret with the token of internal calls.
+    pub internal_secret: String,
+}
+
+/// The topics of one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedTopics {
+    /// Messages of normal priority.
+    pub requests: NewTopic,
+    /// Messages that go first.
+    pub high_priority: NewTopic,
+    /// Messages that get what the others leave.
+    pub low_priority: NewTopic,
+    /// Records that could not be processed.
+    pub dead_letter: NewTopic,
+    /// Whether partitions may be added.
+    pub growth: PartitionGrowth,
+}
+
+/// Images that run where a pipeline names none: those of the operator's own release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultImages {
+    /// Image of the API.
+    pub api: String,
+    /// Image of the processors.
+    pub processor: String,
+}
+
+/// Why a pipeline cannot be built as it is. The messages are shown in its conditions and name what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A Secret is not there.
+    #[error("Secret {name:?}, named by {field}, does not exist in namespace {namespace:?}: create it")]
+    NoSecret {
+        /// The field that names it.
+        field: &'static str,
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// A Secret lacks a key.
+    #[error("Secret {name:?}, named by {field}, has no key {key:?}: add the key or name another")]
+    NoKey {
+        /// The field that names it.
+        field: &'static str,
+        /// Its name.
+        name: String,
+        /// The key looked for.
+        key: String,
+    },
+    /// A Secret's value cannot be a connection URL. The value itself is never shown.
+    #[error(
+        "key {key:?} of Secret {name:?}, named by {field}, is no PostgreSQL URL: it must look like postgresql://user:password@host:port/database"
+    )]
+    NoUrl {
+        /// The field that names it.
+        field: &'static str,
+        /// Name of the Secret.
+        name: String,
+        /// Key in the Secret.
+        key: String,
+    },
+}
+
+/// Time that a processor gets beyond its provider's slowest answer to report and commit.
+const REPORT_MARGIN: Duration = Duration::from_secs(10);
+/// The least time that a processor gets to finish what it has begun.
+const MINIMUM_DRAIN: Duration = Duration::from_secs(25);
+const DATABASE_FIELD: &str = "spec.database.urlSecretRef";
+
+/// Proves the pipeline usable with what was read for it.
+pub fn validate(
+    pipeline: &SmsPipeline,
+    referenced: &Referenced,
+    images: &DefaultImages,
+) -> Result<ValidatedPipeline, Invalid> {
+    let (spec, name) = (&pipeline.spec, pipeline.name_any());
+    let namespace = pipeline.namespace().unwrap_or_default();
+    check_database_url(&spec.database.url_secret_ref, &namespace, &referenced.database_url)?;
+    let provider = spec.processor.provider.simulated.clone();
+    let slowest = parse_duration(&provider.max_delay);
+    Ok(ValidatedPipeline {
+        names: Names::of(&name),
+        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        database_url: spec.database.url_secret_ref.clone(),
+        internal_token: referenced.internal_token.clone(),
+        bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        group_protocol: spec.kafka.group_protocol,
+        consumer_group: consumer_group(&spec.kafka.topics),
+        topics: WantedTopics::from(&spec.kafka.topics),
+        api: Workload {
+            replicas: spec.api.replicas,
+            image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
+        },
+        processor: Workload {
+            replicas: spec.processor.replicas,
+            image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
+        },
+        max_in_flight: spec.processor.max_in_flight,
+        max_retries: spec.processor.retry.max_retries,
+        retry_delay: spec.processor.retry.delay.clone(),
+        drain_timeout: (slowest + REPORT_MARGIN).max(MINIMUM_DRAIN),
+        provider,
+        otlp_endpoint: spec.telemetry.otlp_endpoint.clone(),
+        sample_percent: spec.telemetry.sample_percent,
+        name,
+        namespace,
+    })
+}
+
+impl Names {
+    /// The names for the pipeline called `pipeline`.
+    pub fn of(pipeline: &str) -> Self {
+        Self {
+            api: format!("{pipeline}-api"),
+            api_internal: format!("{pipeline}-api-internal"),
+            processor: format!("{pipeline}-processor"),
+            internal_secret: format!("{pipeline}-internal"),
+        }
+    }
+}
+
+impl WantedTopics {
+    /// All topics.
+    pub fn all(&self) -> [&NewTopic; 4] {
+        [&self.requests, &self.high_priority, &self.low_priority, &self.dead_letter]
+    }
+}
+
+impl From<&Topics> for WantedTopics {
+    fn from(spec: &Topics) -> Self {
+        let retention = parse_duration(&spec.retention).as_millis().to_string();
+        let mut config = BTreeMap::from([("retention.ms", retention)]);
+        // With three copies or more, a write that only one broker has is not yet safe.
+        if spec.replication_factor >= 3 {
+            config.insert("min.insync.replicas", "2".to_owned());
+        }
+        let topic = |suffix: &str, partitions| NewTopic {
+            name: format!("{}{suffix}", spec.prefix),
+            partitions,
+            replication_factor: spec.replication_factor,
+            config: config.clone(),
+        };
+        Self {
+            requests: topic(".requests", spec.partitions),
+            high_priority: topic(".high-priority", spec.partitions),
+            low_priority: topic(".low-priority", spec.partitions),
+            dead_letter: topic("-requests-dlq", 1),
+            growth: spec.partition_growth,
+        }
+    }
+}
+
+/// The consumer group of the processors. It goes with the topics, not with the pipeline: whoever takes the
+/// topics over goes on where their last owner committed.
+pub fn consumer_group(topics: &Topics) -> String {
+    format!("{}.processor", topics.prefix)
+}
+
+fn check_database_url(reference: &SecretKeyRef, namespace: &str, found: &Lookup) -> Result<(), Invalid> {
+    let (field, name, key) = (DATABASE_FIELD, reference.name.clone(), reference.key.clone());
+    match found {
+        Lookup::NoSecret => Err(Invalid::NoSecret { field, name, namespace: namespace.to_owned() }),
+        Lookup::NoKey => Err(Invalid::NoKey { field, name, key }),
+        Lookup::NotText => Err(Invalid::NoUrl { field, name, key }),
+        Lookup::Found(Sensitive(text)) => match url::Url::parse(text.trim()) {
+            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
+            Ok(_) | Err(_) => Err(Invalid::NoUrl { field, name, key }),
+        },
+    }
+}
+
+/// A duration of the resource: a whole number and a unit `ms`, `s`, `m`, `h` or `d`, as the schema's rules
+/// demand; anything else, which they keep out, counts as none.
+fn parse_duration(text: &str) -> Duration {
+    let unit = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let number: u64 = number.parse().unwrap_or_default();
+    match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(60 * number),
+        "h" => Duration::from_secs(60 * 60 * number),
+        "d" => Duration::from_secs(24 * 60 * 60 * number),
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::fixtures::{pipeline, referenced};
+
+    fn images() -> DefaultImages {
+        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
+    }
+
+    #[track_caller]
+    fn check_refused(found: Lookup, expected: &str) {
+        let referenced = Referenced { database_url: found, ..referenced() };
+        let refused = validate(&pipeline(), &referenced, &images()).expect_err("not usable");
+        assert_eq!(refused.to_string(), expected);
+    }
+
+    #[test]
+    fn a_missing_secret_is_named_with_its_field() {
+        check_refused(
+            Lookup::NoSecret,
+            r#"Secret "notifications-db", named by spec.database.urlSecretRef, does not exist in namespace "default": create it"#,
+        );
+    }
+
+    #[test]
+    fn a_missing_key_is_named_with_its_secret() {
+        check_refused(
+            Lookup::NoKey,
+            r#"Secret "notifications-db", named by spec.database.urlSecretRef, has no key "uri": add the key or name another"#,
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_no_url_is_refused_without_being_shown() {
+        for value in ["hunter2", "mysql://user:hunter2@host/database"] {
+            let referenced = Referenced { database_url: Lookup::Found(Sensitive(value.to_owned())), ..referenced() };
+            let refused = validate(&pipeline(), &referenced, &images()).expect_err("no PostgreSQL URL");
+            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn topics_are_named_as_the_decision_record_names_them() {
+        let validated = validate(&pipeline(), &referenced(), &images()).expect("usable");
+        let names: Vec<_> = validated.topics.all().map(|topic| topic.name.clone()).into();
+        assert_eq!(names, ["sms.requests", "sms.high-priority", "sms.low-priority", "sms-requests-dlq"]);
+    }
+
+    #[test]
+    fn a_processor_gets_longer_to_drain_than_its_provider_may_take() {
+        let mut pipeline = pipeline();
+        pipeline.spec.processor.provider.simulated.max_delay = "2m".to_owned();
+        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+        assert_eq!(validated.drain_timeout, Duration::from_secs(130));
+    }
+
+    #[test]
+    fn durations_are_read_in_every_unit() {
+        for (text, milliseconds) in
+            [("250ms", 250), ("1s", 1_000), ("2m", 120_000), ("3h", 10_800_000), ("7d", 604_800_000)]
+        {
+            assert_eq!(parse_duration(text), Duration::from_millis(milliseconds), "{text}");
+        }
+    }
+}

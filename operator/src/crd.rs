@@ -1,0 +1,161 @@
+//! The `SmsPipeline` resource: what a platform team may ask for, with the rules that one object can tell.
+//!
+//! The types here are the only source of `crds/smspipelines.yaml`. Every rule is CEL, with a message of its
+//! own, so that the API server and `sms-operator local` refuse a resource with the same words. Rules that
+//! need more than the object itself live in `controller/validate.rs`.
+
+mod kafka;
+mod processor;
+mod status;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
+pub use processor::{Processor, Provider, Retry, SimulatedProvider};
+pub use status::{SmsPipelineStatus, TopicStatus};
+
+/// A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "smspipeline.dev",
+    version = "v1alpha1",
+    kind = "SmsPipeline",
+    plural = "smspipelines",
+    shortname = "smsp",
+    namespaced,
+    cel,
+    doc = "A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.",
+    derive = "PartialEq",
+    status = "SmsPipelineStatus",
+    scale(
+        spec_replicas_path = ".spec.processor.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.processor.replicas"),
+    printcolumn(name = "Partitions", type_ = "integer", json_path = ".spec.kafka.topics.partitions"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters, because names of Services are made from it")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SmsPipelineSpec {
+    /// The PostgreSQL database that holds the messages.
+    pub database: Database,
+    /// The Kafka cluster and the topics in it.
+    pub kafka: Kafka,
+    /// The HTTP API.
+    #[serde(default)]
+    pub api: ApiWorkload,
+    /// The fleet that carries messages to the provider.
+    pub processor: Processor,
+    /// Traces.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// The PostgreSQL database that holds the messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// The Secret that holds the connection URL, `postgresql://user:password@host:port/database`. An
+    /// application Secret made by CloudNativePG fits as it is.
+    pub url_secret_ref: SecretKeyRef,
+}
+
+/// One key of a Secret in the namespace of the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Key in the Secret.
+    #[serde(default = "default_key")]
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("key must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub key: String,
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiWorkload {
+    /// How many API replicas run.
+    #[serde(default = "default_replicas")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
+    pub replicas: i32,
+    /// Container image; the operator's own release when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// Traces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Telemetry {
+    /// OTLP endpoint (gRPC), such as `http://otel-collector.observability:4317`; without one no traces are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.startsWith('http://') || self.startsWith('https://')").message("otlpEndpoint must start with http:// or https://"))]
+    #[schemars(length(max = 2048))]
+    pub otlp_endpoint: Option<String>,
+    /// Share of requests that are traced, in percent.
+    #[serde(default = "default_sample_percent")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("samplePercent must be from 0 to 100"))]
+    pub sample_percent: i32,
+}
+
+impl Default for ApiWorkload {
+    fn default() -> Self {
+        Self { replicas: default_replicas(), image: None }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_percent: default_sample_percent() }
+    }
+}
+
+/// The key that CloudNativePG's application Secrets use.
+fn default_key() -> String {
+    "uri".to_owned()
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+fn default_sample_percent() -> i32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt;
+
+    use super::SmsPipeline;
+
+    /// `cargo xtask crds` rewrites the files; this proves that they are current.
+    #[test]
+    fn the_committed_crd_is_what_the_types_generate() {
+        let generated = crate::yaml::write(&SmsPipeline::crd()).expect("the CRD encodes");
+        for path in ["/../crds/smspipelines.yaml", "/../charts/sms-operator/files/smspipelines.yaml"] {
+            let path = format!("{}{path}", env!("CARGO_MANIFEST_DIR"));
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(committed == generated, "{path} is stale: run cargo xtask crds");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// The fleet that carries messages to the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Processor {
+    /// How many processors run; more than partitions would stand idle.
+    #[serde(default = "default_replicas")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
+    pub replicas: i32,
+    /// Container image; the operator's own release when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// How many messages one processor has with the provider at once.
+    #[serde(default = "default_max_in_flight")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("maxInFlight must be from 1 to 1000000"))]
+    pub max_in_flight: i32,
+    /// What follows a transient failure.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Where messages go.
+    pub provider: Provider,
+}
+
+/// What follows a transient failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// How often a message is tried again before it counts as failed.
+    #[serde(default = "default_max_retries")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("maxRetries must be from 0 to 100"))]
+    pub max_retries: i32,
+    /// How long after a failure the next attempt starts, such as `1s`.
+    #[serde(default = "default_retry_delay")]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(ms|s|m|h)$')").message("delay must be a whole number with a unit ms, s, m or h, such as 1s"))]
+    #[schemars(length(max = 10))]
+    pub delay: String,
+}
+
+/// Where messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    /// Takes time and fails now and then, but sends nothing: for trying out and for load tests.
+    pub simulated: SimulatedProvider,
+}
+
+/// Takes time and fails now and then, but sends nothing. Defaults: ADR-007, processing service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!self.minDelay.matches('^[0-9]{1,6}(ms|s|m|h)$') || !self.maxDelay.matches('^[0-9]{1,6}(ms|s|m|h)$') || duration(self.minDelay) <= duration(self.maxDelay)").message("minDelay must not be longer than maxDelay"),
+    validation = Rule::new("self.failurePercent + self.transientPercent <= 100").message("failurePercent and transientPercent must not exceed 100 together")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SimulatedProvider {
+    /// Shortest time that a message takes, such as `1s`.
+    #[serde(default = "default_min_delay")]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(ms|s|m|h)$')").message("minDelay must be a whole number with a unit ms, s, m or h, such as 1s"))]
+    #[schemars(length(max = 10))]
+    pub min_delay: String,
+    /// Longest time that a message takes, such as `3s`.
+    #[serde(default = "default_max_delay")]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(ms|s|m|h)$')").message("maxDelay must be a whole number with a unit ms, s, m or h, such as 3s"))]
+    #[schemars(length(max = 10))]
+    pub max_delay: String,
+    /// Share of attempts that fail for good, in percent.
+    #[serde(default = "default_failure_percent")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("failurePercent must be from 0 to 100"))]
+    pub failure_percent: i32,
+    /// Share of attempts that fail for the moment, in percent.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("transientPercent must be from 0 to 100"))]
+    pub transient_percent: i32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { max_retries: default_max_retries(), delay: default_retry_delay() }
+    }
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+fn default_max_in_flight() -> i32 {
+    4000
+}
+
+/// Source: ADR-007, retry mechanisms.
+fn default_max_retries() -> i32 {
+    3
+}
+
+fn default_retry_delay() -> String {
+    "1s".to_owned()
+}
+
+fn default_min_delay() -> String {
+    "1s".to_owned()
+}
+
+fn default_max_delay() -> String {
+    "3s".to_owned()
+}
+
+fn default_failure_percent() -> i32 {
+    10
+}

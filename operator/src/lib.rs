@@ -1,0 +1,14 @@
+//! The control plane: an `SmsPipeline` becomes objects in a cluster, or processes on one machine, and topics
+//! in Kafka.
+//!
+//! Knows neither sms-api nor the processor as code: it starts them, and tells them what they need by
+//! environment and mounted Secrets.
+
+pub mod brokers;
+pub mod config;
+pub mod controller;
+pub mod crd;
+pub mod lag;
+pub mod local;
+pub mod metrics;
+pub mod yaml;

@@ -1,0 +1,206 @@
+//! Local mode's place for Deployments: makes the processes of this machine what was built.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    replica::Running,
+    secrets,
+    translate::{self, Places, Replica},
+};
+use crate::controller::{
+    build::{COMPONENT_LABEL, Desired, PROCESSOR_COMPONENT},
+    status::{WorkloadState, Workloads},
+};
+
+/// How long a replica may take to tell whether it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All replicas of one pipeline.
+pub struct Supervisor {
+    places: Places,
+    /// The operator's own metrics address; the replicas get the ports above it.
+    metrics_address: SocketAddr,
+    replicas_file: PathBuf,
+    running: BTreeMap<String, Running>,
+    client: reqwest::Client,
+    listed: String,
+}
+
+/// One line of `replicas.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    name: &'a str,
+    component: &'a str,
+    pid: Option<u32>,
+    metrics_address: SocketAddr,
+}
+
+/// What of `/readyz` tells why a replica is not ready.
+#[derive(Debug, Deserialize)]
+struct Readiness {
+    checks: Vec<ReadinessCheck>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadinessCheck {
+    name: String,
+    data: Option<ReadinessDetail>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadinessDetail {
+    reason: String,
+}
+
+impl Supervisor {
+    /// A supervisor without replicas.
+    pub fn new(places: Places, metrics_address: SocketAddr, state_dir: &Path) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(READY_TIMEOUT)
+            .no_proxy()
+            .build()
+            .context("failed to set up an HTTP client")?;
+        let replicas_file = state_dir.join("replicas.json");
+        Ok(Self { places, metrics_address, replicas_file, running: BTreeMap::new(), client, listed: String::new() })
+    }
+
+    /// Makes the processes of this machine what was built. What has changed is stopped and started again,
+    /// one replica after the other.
+    pub async fn apply(&mut self, desired: &Desired) -> anyhow::Result<()> {
+        secrets::write(&self.places.secrets, &desired.internal_secret)?;
+        let wanted = self.wanted(desired)?;
+        let unwanted: Vec<_> = self.running.keys().filter(|&name| !wanted.contains_key(name)).cloned().collect();
+        self.stop(&unwanted).await;
+        for (name, replica) in wanted {
+            match self.running.remove(&name) {
+                Some(running) if running.replica == replica => {
+                    self.running.insert(name, running);
+                    continue;
+                }
+                Some(running) => running.stop().await,
+                None => {}
+            }
+            tracing::info!(replica = name, "starting");
+            self.running.insert(name, Running::start(replica));
+        }
+        Ok(())
+    }
+
+    /// How far the workloads have come; also keeps `replicas.json` up to date.
+    pub async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
+        let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
+        let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
+        let workloads =
+            Workloads { api: state(&desired.api, &answers), processor: state(&desired.processor, &answers) };
+        self.list()?;
+        Ok(workloads)
+    }
+
+    /// Ends everything: processors first, so that the API still takes their last reports.
+    pub async fn stop_all(mut self) {
+        let (processors, others): (Vec<_>, Vec<_>) =
+            self.running.keys().cloned().partition(|name| self.running[name].replica.component == PROCESSOR_COMPONENT);
+        self.stop(&processors).await;
+        self.stop(&others).await;
+        if let Err(error) = self.list() {
+            tracing::warn!(error = format!("{error:#}"), "the list of replicas is out of date");
+        }
+    }
+
+    async fn stop(&mut self, names: &[String]) {
+        for name in names {
+            tracing::info!(replica = name, "stopping");
+        }
+        join_all(names.iter().filter_map(|name| self.running.remove(name)).map(Running::stop)).await;
+    }
+
+    fn wanted(&self, desired: &Desired) -> anyhow::Result<BTreeMap<String, Replica>> {
+        let mut wanted = BTreeMap::new();
+        let mut next = self.metrics_address.port();
+        for deployment in [&desired.api, &desired.processor] {
+            let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            for ordinal in 0..replicas {
+                let place = |address| {
+                    translate::replica(deployment, &desired.services, ordinal, address, &self.places)
+                        .context("the Deployment has no command")
+                };
+                let mut replica = place(self.metrics_address)?;
+                replica = match self.running.get(&replica.name) {
+                    Some(running) => place(running.replica.metrics_address)?,
+                    None => place(self.free_address(&mut next)?)?,
+                };
+                wanted.insert(replica.name.clone(), replica);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The next address for metrics that neither a replica of ours nor anybody else has.
+    fn free_address(&self, last: &mut u16) -> anyhow::Result<SocketAddr> {
+        while let Some(port) = last.checked_add(1) {
+            *last = port;
+            let address = SocketAddr::new(self.metrics_address.ip(), port);
+            let taken = self.running.values().any(|running| running.replica.metrics_address == address);
+            if !taken && TcpListener::bind(address).is_ok() {
+                return Ok(address);
+            }
+        }
+        bail!(
+            "no port above {} is free for a replica's metrics: choose a lower --metrics-address",
+            self.metrics_address
+        )
+    }
+
+    /// Why a replica is not ready; `None` when it is.
+    async fn not_ready(&self, replica: &Replica) -> Option<String> {
+        let url = format!("http://{}/readyz", replica.metrics_address);
+        let Ok(response) = self.client.get(url).send().await else { return Some("not started yet".to_owned()) };
+        if response.status().is_success() {
+            return None;
+        }
+        let checks = response.json::<Readiness>().await.map(|readiness| readiness.checks).unwrap_or_default();
+        let reasons = checks.into_iter().filter_map(|check| Some(format!("{}: {}", check.name, check.data?.reason)));
+        Some(reasons.collect::<Vec<_>>().join(", "))
+    }
+
+    fn list(&mut self) -> anyhow::Result<()> {
+        let listed: Vec<_> = self
+            .running
+            .values()
+            .map(|running| Listed {
+                name: &running.replica.name,
+                component: &running.replica.component,
+                pid: running.process_id(),
+                metrics_address: running.replica.metrics_address,
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&listed).context("failed to render the list of replicas")?;
+        if text != self.listed {
+            super::replace_file(&self.replicas_file, &text)?;
+            self.listed = text;
+        }
+        Ok(())
+    }
+}
+
+fn state(deployment: &Deployment, answers: &[(&Replica, Option<String>)]) -> WorkloadState {
+    let desired = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let component = deployment.labels().get(COMPONENT_LABEL).cloned().unwrap_or_default();
+    let own: Vec<_> = answers.iter().filter(|(replica, _)| replica.component == component).collect();
+    let ready = own.iter().filter(|(_, reason)| reason.is_none()).count();
+    let detail = own.iter().find_map(|(replica, reason)| Some(format!("{}: {}", replica.name, reason.as_ref()?)));
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    WorkloadState { desired, existing: count(own.len()), ready: count(ready), detail }
+}

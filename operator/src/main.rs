@@ -1,0 +1,96 @@
+//! The operator's executable: wiring only.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use kube::{Client, CustomResourceExt};
+use prometheus_client::registry::Registry;
+use sms_operator::{
+    brokers::Brokers,
+    config::{Cli, Command, Local, Run},
+    controller::{self, Context, validate::DefaultImages, within},
+    crd::SmsPipeline,
+    lag, local,
+    metrics::Metrics,
+    yaml,
+};
+use telemetry::{Health, Telemetry, server, shutdown};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(settings) => run(settings).await,
+        Command::Local(settings) => run_local(settings).await,
+        Command::Crd => print_crd(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sms-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crd() -> anyhow::Result<()> {
+    print!("{}", yaml::write(&SmsPipeline::crd()).context("failed to render the CRD")?);
+    Ok(())
+}
+
+async fn run(settings: Run) -> anyhow::Result<()> {
+    let listener = server::bind(settings.telemetry.metrics_address, "metrics and health (METRICS_ADDRESS)").await?;
+    let telemetry = Telemetry::init("sms-operator", &settings.telemetry)?;
+    let shutdown = shutdown::requested(&settings.telemetry)?;
+    let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
+    metrics.register(&mut registry);
+    let kubernetes = health.check("kubernetes");
+    let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
+
+    let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
+    let namespace = settings.watch_namespace.as_deref();
+    let context = Arc::new(Context {
+        client: client.clone(),
+        brokers: Brokers::default(),
+        images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
+        metrics,
+    });
+    let interval = Duration::from_secs(settings.lag_interval_seconds);
+    let observing = |store: kube::runtime::reflector::Store<SmsPipeline>| {
+        let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
+        tokio::spawn(async move {
+            let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
+            lag::watch(pipelines, &context.brokers, &context.metrics, interval, shutdown).await;
+        });
+    };
+    controller::run(
+        within(&client, namespace),
+        namespace,
+        Arc::clone(&context),
+        kubernetes,
+        observing,
+        shutdown.clone(),
+    )
+    .await;
+    shutdown.cancel();
+    serving.await??;
+    telemetry.flush();
+    Ok(())
+}
+
+async fn run_local(settings: Local) -> anyhow::Result<()> {
+    let shared = settings.telemetry();
+    let pipeline = local::Pipeline::open(&settings).await?;
+    let listener = server::bind(shared.metrics_address, "metrics and health (--metrics-address)").await?;
+    let telemetry = Telemetry::init("sms-operator", &shared)?;
+    let shutdown = shutdown::requested(&shared)?;
+    let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
+    metrics.register(&mut registry);
+    let ready = health.check("pipeline");
+    let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
+    pipeline.run(metrics, ready, shutdown.clone()).await;
+    shutdown.cancel();
+    serving.await??;
+    telemetry.flush();
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Everything that can differ between two deployments of this service. Read once, in `main`.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::Url;
+
+use crate::{consumer, decide::Policy, duration, provider};
+
+/// Takes messages from Kafka to the provider and reports what became of them to sms-api.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version)]
+pub struct Config {
+    /// Logs, traces, metrics.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+
+    /// Where Kafka is.
+    #[command(flatten)]
+    pub kafka: kafka::Settings,
+
+    /// Topic from which messages to send are taken.
+    #[arg(long, env = "REQUESTS_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub requests_topic: String,
+
+    /// Topic to which records go that cannot be processed.
+    #[arg(long, env = "DEAD_LETTER_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub dead_letter_topic: String,
+
+    /// Consumer group that all processors of one pipeline share.
+    #[arg(long, env = "CONSUMER_GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub consumer_group: String,
+
+    /// How the group shares partitions.
+    #[arg(long, env = "GROUP_PROTOCOL", value_enum, default_value_t = consumer::GroupProtocol::Consumer)]
+    pub group_protocol: consumer::GroupProtocol,
+
+    /// Base URL of sms-api's internal port, such as `http://sms-api-internal:8081`.
+    #[arg(long, env = "REPORT_URL", value_parser = http_url)]
+    pub report_url: Url,
+
+    /// File with the token for sms-api's internal port; read again when sms-api refuses it.
+    #[arg(long, env = "INTERNAL_TOKEN_FILE")]
+    pub internal_token_file: PathBuf,
+
+    /// How many messages are in work at once.
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_in_flight: u32,
+
+    /// How often a message is tried again after a transient failure before it counts as failed.
+    #[arg(long, env = "MAX_RETRIES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub max_retries: u32,
+
+    /// How long after a transient failure the next attempt starts.
+    #[arg(long, env = "RETRY_DELAY", default_value = "1s", value_parser = duration::parse)]
+    pub retry_delay: Duration,
+
+    /// Where messages go: one JSON document, as `spec.processor.provider` of the `SmsPipeline`.
+    #[arg(long, env = "PROVIDER", value_parser = provider::Settings::parse)]
+    pub provider: provider::Settings,
+
+    /// How long messages in work may take to finish once the process is asked to end.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = duration::parse)]
+    pub shutdown_timeout: Duration,
+}
+
+impl Config {
+    /// What the consumer needs.
+    pub fn consumer(&self) -> consumer::Settings {
+        consumer::Settings {
+            topic: self.requests_topic.clone(),
+            group: self.consumer_group.clone(),
+            protocol: self.group_protocol,
+            max_in_flight: self.max_in_flight as usize,
+            drain: self.shutdown_timeout,
+        }
+    }
+
+    /// What the delivery policy needs.
+    pub fn policy(&self) -> Policy {
+        Policy { max_retries: self.max_retries, delay: self.retry_delay }
+    }
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    let example = "write it like http://sms-api-internal:8081";
+    let url = Url::parse(text).map_err(|error| format!("{error}: {example}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("not an http or https URL: {example}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("a base URL has no query and no fragment: {example}"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    const LEAST: [&str; 15] = [
+        "sms-processor",
+        "--kafka-bootstrap-servers",
+        "127.0.0.1:9092",
+        "--requests-topic",
+        "sms.requests",
+        "--dead-letter-topic",
+        "sms-requests-dlq",
+        "--consumer-group",
+        "sms-processor",
+        "--report-url",
+        "http://127.0.0.1:8081",
+        "--internal-token-file",
+        "/run/token",
+        "--provider",
+        r#"{"simulated":{}}"#,
+    ];
+
+    fn parse(more: &[&str]) -> Result<Config, clap::Error> {
+        Config::try_parse_from(LEAST.iter().chain(more))
+    }
+
+    #[track_caller]
+    fn check(more: &[&str], expected: &str) {
+        let error = parse(more).expect_err("bad input is refused").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn the_decision_record_s_figures_are_the_defaults() {
+        let config = parse(&[]).expect("least config parses");
+        assert_eq!(config.policy(), Policy { max_retries: 3, delay: Duration::from_secs(1) });
+        assert_eq!(config.group_protocol, consumer::GroupProtocol::Consumer);
+        assert_eq!(config.max_in_flight, 4000);
+        assert_eq!(config.shutdown_timeout, Duration::from_secs(25));
+    }
+
+    #[test]
+    fn bad_input_is_refused_by_the_name_of_its_setting() {
+        check(&["--retry-delay", "5"], "--retry-delay");
+        check(&["--retry-delay", "5"], "such as 500ms");
+        check(&["--max-in-flight", "0"], "--max-in-flight");
+        check(&["--group-protocol", "eager"], "[possible values: consumer, classic]");
+        check(&["--shutdown-timeout=-1s"], "--shutdown-timeout");
+    }
+
+    #[test]
+    fn a_report_url_that_leads_nowhere_is_refused() {
+        for url in ["sms-api:8081", "", "ftp://sms-api", "http://sms-api?x=1"] {
+            let error = http_url(url).expect_err(url);
+            assert!(error.contains("http://sms-api-internal:8081"), "{error}");
+        }
+    }
+}

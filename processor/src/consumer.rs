@@ -1,0 +1,102 @@
+//! Reads the requests topic: polls, hands over, commits contiguous finished offsets.
+//!
+//! This file and those under `consumer/` are the only ones that know rdkafka. One thread polls for as long
+//! as the process lives and is never blocked by work: tasks run on the async runtime and tell when they have
+//! ended; while too many run, the partitions are paused and polling goes on. What a record means is none of
+//! this module's business.
+
+mod dead_letters;
+mod group;
+mod poller;
+mod work;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rdkafka::ClientConfig;
+use telemetry::Check;
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub use self::dead_letters::DeadLetters;
+use self::poller::Poller;
+use crate::{metrics::Metrics, record::Record};
+
+/// How to consume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The topic to read.
+    pub topic: String,
+    /// The consumer group to join.
+    pub group: String,
+    /// How the group shares partitions.
+    pub protocol: GroupProtocol,
+    /// How many records are in work at once.
+    pub max_in_flight: usize,
+    /// How long records in work may take to finish at shutdown.
+    pub drain: Duration,
+}
+
+/// How members of a consumer group share partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GroupProtocol {
+    /// The brokers assign: KIP-848, Kafka 4.0 and later.
+    Consumer,
+    /// The members assign, cooperative-sticky: for brokers before 4.0.
+    Classic,
+}
+
+/// Starts to consume; the receiver gets a value when the group has been left after `shutdown`, and an error
+/// if the polling thread dies. `handle` returns when its record is finished; it is dropped when the record's
+/// partition goes to somebody else.
+pub fn start<H, F>(
+    settings: Settings,
+    kafka: &kafka::Settings,
+    check: Check,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+    handle: H,
+) -> anyhow::Result<oneshot::Receiver<()>>
+where
+    H: Fn(Record) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let config = client_config(&settings, kafka);
+    let poller = Poller::new(settings, config, check, metrics, Handle::current(), handle);
+    let member = poller.join().context("invalid Kafka client settings")?;
+    let (left, when_left) = oneshot::channel();
+    let poll = move || {
+        poller.run(member, &shutdown);
+        // Nobody waits any more only when the process is past its time.
+        let _ = left.send(());
+    };
+    std::thread::Builder::new().name("kafka-consumer".to_owned()).spawn(poll).context("cannot start a thread")?;
+    Ok(when_left)
+}
+
+fn client_config(settings: &Settings, kafka: &kafka::Settings) -> ClientConfig {
+    let mut config = kafka.client_config("sms-processor");
+    config
+        .set("group.id", &settings.group)
+        // A partition that is new to the group has records already: starting at its end would lose them.
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Fetched ahead of the work, in all partitions together.
+        .set("queued.max.messages.kbytes", "16384")
+        // One fetch is under way per broker, and partitions that are resumed or new wait until it ends: with
+        // the default of 500 ms that is how long they stand still.
+        .set("fetch.wait.max.ms", "100")
+        // The group's state reaches the health check once per this time.
+        .set("statistics.interval.ms", "1000");
+    match settings.protocol {
+        // Session, heartbeat and assignor are the brokers' settings here; librdkafka refuses them. KIP-848.
+        GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+        GroupProtocol::Classic => config
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000"),
+    };
+    config
+}

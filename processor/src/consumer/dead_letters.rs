@@ -1,0 +1,144 @@
+//! Puts records that cannot be processed on the dead letter topic, until Kafka has them.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use contract::{FailedMessage, headers};
+use jiff::Timestamp;
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer},
+    util::Timeout,
+};
+use telemetry::Check;
+
+use crate::{backoff, outage::Outage, record::Record};
+
+/// How long one try may take, waiting for a broker included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Stands in an error before the size of what was kept of a value.
+const CUT: &str = " (value cut to ";
+
+/// Publishes dead letters. Cheap to clone; clones share one producer.
+#[derive(Clone)]
+pub struct DeadLetters {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    topic: String,
+    config: ClientConfig,
+    producer: Mutex<FutureProducer<Quiet>>,
+    outage: Outage,
+}
+
+/// The health check tells what librdkafka would repeat in logs.
+#[derive(Clone)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
+
+impl DeadLetters {
+    /// Makes the producer; it connects by itself, so this does not wait for a broker.
+    pub fn new(topic: &str, kafka: &kafka::Settings, check: Check) -> anyhow::Result<Self> {
+        let mut config = kafka.client_config("sms-processor");
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", TIMEOUT.as_millis().to_string());
+        let producer = Mutex::new(create(&config).context("invalid Kafka client settings")?);
+        let outage = Outage::new(check);
+        Ok(Self { shared: Arc::new(Shared { topic: topic.to_owned(), config, producer, outage }) })
+    }
+
+    /// Returns only when Kafka has acknowledged the dead letter.
+    pub async fn publish(&self, record: &Record, error: &str) {
+        let mut message = String::from_utf8_lossy(&record.value).into_owned();
+        let mut error = error.to_owned();
+        let mut delays = backoff::delays();
+        loop {
+            let letter = FailedMessage { message, error, timestamp: Timestamp::now() };
+            let result = self.shared.try_publish(record, &letter).await;
+            FailedMessage { message, error, .. } = letter;
+            match result {
+                Ok(()) => return self.shared.outage.succeeded(),
+                Err(cause) if is_too_large(&cause) && !message.is_empty() => {
+                    // Escaped as JSON, a record below Kafka's limit can be above it; half of its value is
+                    // better than a partition that stops here.
+                    message.truncate(message.floor_char_boundary(message.len() / 2));
+                    error.truncate(error.find(CUT).unwrap_or(error.len()));
+                    error = format!("{error}{CUT}{} bytes of {})", message.len(), record.value.len());
+                }
+                Err(cause) => {
+                    self.shared.failed(&cause);
+                    tokio::time::sleep(delays.next().unwrap_or(TIMEOUT)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn try_publish(&self, record: &Record, letter: &FailedMessage) -> Result<(), KafkaError> {
+        let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let payload = serde_json::to_vec(letter).unwrap_or_default();
+        let message = FutureRecord::<(), _>::to(&self.topic).payload(&payload).headers(origin_headers(record));
+        producer.send(message, Timeout::After(TIMEOUT)).await.map(drop).map_err(|(error, _)| error)
+    }
+
+    fn failed(&self, error: &KafkaError) {
+        self.outage.failed(Instant::now(), || format!("dead letters to topic {:?} fail: {error}", self.topic));
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a fatal error an idempotent producer never works again; only a new one does.
+        if producer.client().fatal_error().is_some()
+            && let Ok(fresh) = create(&self.config)
+        {
+            *producer = fresh;
+        }
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("DeadLetters").field("topic", &self.shared.topic).finish_non_exhaustive()
+    }
+}
+
+fn create(config: &ClientConfig) -> Result<FutureProducer<Quiet>, KafkaError> {
+    config.create_with_context(Quiet)
+}
+
+fn origin_headers(record: &Record) -> OwnedHeaders {
+    let origin = &record.origin;
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: headers::ORIGIN_TOPIC, value: Some(&*origin.topic) })
+        .insert(Header { key: headers::ORIGIN_PARTITION, value: Some(&origin.partition.to_string()) })
+        .insert(Header { key: headers::ORIGIN_OFFSET, value: Some(&origin.offset.to_string()) });
+    match &record.traceparent {
+        Some(traceparent) => headers.insert(Header { key: headers::TRACEPARENT, value: Some(traceparent) }),
+        None => headers,
+    }
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
+    )
+}

@@ -1,0 +1,170 @@
+//! The records in work, by partition and assignment.
+//!
+//! A partition can be taken away and given back while records of the first assignment are still in work, so
+//! every assignment has a generation, and what belongs to an older one no longer counts. Pure but for the
+//! tokens that tell abandoned work to stop.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::offsets::Offsets;
+
+/// The partitions that are ours, with their records in work.
+#[derive(Debug, Default)]
+pub struct Work {
+    partitions: BTreeMap<i32, Assigned>,
+    generations: u64,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    generation: u64,
+    offsets: Offsets,
+    abandoned: CancellationToken,
+}
+
+/// A record in work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    partition: i32,
+    generation: u64,
+    offset: i64,
+}
+
+impl Work {
+    /// A partition is ours from now on.
+    pub fn assign(&mut self, partition: i32) {
+        let generation = self.next_generation();
+        let assigned = Assigned { generation, offsets: Offsets::default(), abandoned: CancellationToken::new() };
+        if let Some(before) = self.partitions.insert(partition, assigned) {
+            before.abandoned.cancel();
+        }
+    }
+
+    /// A partition is no longer ours; its records in work are abandoned.
+    pub fn release(&mut self, partition: i32) {
+        if let Some(assigned) = self.partitions.remove(&partition) {
+            assigned.abandoned.cancel();
+        }
+    }
+
+    /// Tells all work to stop; what is finished can still be committed.
+    pub fn abandon(&self) {
+        for assigned in self.partitions.values() {
+            assigned.abandoned.cancel();
+        }
+    }
+
+    /// Takes a record into work; `None` when its partition is not ours.
+    pub fn hand_out(&mut self, partition: i32, offset: i64) -> Option<(Place, CancellationToken)> {
+        let next_generation = self.generations + 1;
+        let assigned = self.partitions.get_mut(&partition)?;
+        if assigned.offsets.hand_out(offset).is_err() {
+            // The log itself went back: the topic was made anew, or a broker lost its end. What is in work is
+            // real work on records that no longer exist, so it goes on, but its offsets mean nothing now.
+            self.generations = next_generation;
+            assigned.generation = next_generation;
+            assigned.offsets = Offsets::default();
+            assigned.offsets.hand_out(offset).ok()?;
+        }
+        Some((Place { partition, generation: assigned.generation, offset }, assigned.abandoned.clone()))
+    }
+
+    /// A record is finished; one of an earlier assignment changes nothing.
+    pub fn finish(&mut self, place: Place) {
+        if let Some(assigned) = self.partitions.get_mut(&place.partition)
+            && assigned.generation == place.generation
+        {
+            assigned.offsets.finish(place.offset);
+        }
+    }
+
+    /// The positions of `partitions` that are due for a commit.
+    pub fn take_commits(&mut self, partitions: &[i32]) -> Vec<(i32, i64)> {
+        let due = |partition: &i32| Some((*partition, self.partitions.get_mut(partition)?.offsets.take_commit()?));
+        partitions.iter().filter_map(due).collect()
+    }
+
+    /// A commit for `partition` did not reach Kafka.
+    pub fn commit_failed(&mut self, partition: i32) {
+        if let Some(assigned) = self.partitions.get_mut(&partition) {
+            assigned.offsets.commit_failed();
+        }
+    }
+
+    /// The partitions that are ours.
+    pub fn partitions(&self) -> Vec<i32> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// How many records are remembered in all partitions.
+    pub fn remembered(&self) -> usize {
+        self.partitions.values().map(|assigned| assigned.offsets.remembered()).sum()
+    }
+
+    fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assigned(partitions: &[i32]) -> Work {
+        let mut work = Work::default();
+        for &partition in partitions {
+            work.assign(partition);
+        }
+        work
+    }
+
+    fn hand_out(work: &mut Work, partition: i32, offset: i64) -> (Place, CancellationToken) {
+        work.hand_out(partition, offset).expect("the partition is assigned")
+    }
+
+    #[test]
+    fn partitions_are_committed_each_for_itself() {
+        let mut work = assigned(&[0, 1]);
+        let places = [(0, 5), (0, 6), (1, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
+        work.finish(places[1]);
+        work.finish(places[2]);
+        assert_eq!(work.take_commits(&[0, 1]), [(1, 71)]);
+        work.finish(places[0]);
+        assert_eq!(work.take_commits(&[0, 1]), [(0, 7)]);
+        work.commit_failed(0);
+        assert_eq!(work.take_commits(&[0, 1]), [(0, 7)]);
+    }
+
+    #[test]
+    fn a_record_of_a_partition_that_is_not_ours_is_not_taken() {
+        assert!(assigned(&[0]).hand_out(1, 0).is_none());
+    }
+
+    #[test]
+    fn what_finishes_after_its_partition_was_taken_away_counts_no_more() {
+        let mut work = assigned(&[0]);
+        let (place, abandoned) = hand_out(&mut work, 0, 5);
+        work.release(0);
+        assert!(abandoned.is_cancelled());
+        work.finish(place);
+        assert_eq!(work.take_commits(&[0]), []);
+        work.assign(0);
+        hand_out(&mut work, 0, 5);
+        work.finish(place);
+        assert_eq!(work.take_commits(&[0]), []);
+    }
+
+    #[test]
+    fn a_log_that_went_back_is_followed_from_where_it_is_now() {
+        let mut work = assigned(&[0]);
+        let (old, _) = hand_out(&mut work, 0, 100);
+        let (new, _) = hand_out(&mut work, 0, 0);
+        work.finish(old);
+        assert_eq!(work.take_commits(&[0]), []);
+        work.finish(new);
+        assert_eq!(work.take_commits(&[0]), [(0, 1)]);
+    }
+}

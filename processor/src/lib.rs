@@ -1,0 +1,94 @@
+//! The data plane's way out: takes requested messages from Kafka, sends them, and reports what became of
+//! them to sms-api.
+//!
+//! [`serve`] wires the parts; each of them knows one thing: [`consumer`] Kafka, [`provider`] the way to
+//! phones, [`reporter`] sms-api, [`decide`] the delivery policy. [`processing`] is the story of one record.
+
+pub mod config;
+pub mod consumer;
+pub mod decide;
+pub mod metrics;
+pub mod processing;
+pub mod provider;
+pub mod record;
+pub mod reporter;
+
+mod backoff;
+mod duration;
+mod offsets;
+mod outage;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use telemetry::Health;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    config::Config, consumer::DeadLetters, metrics::Metrics, processing::Processing, provider::Provider,
+    reporter::Reporter,
+};
+
+/// How long the last commit and leaving the group may take after the drain; longer only when no broker
+/// answers, and then nobody waits for our goodbye.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long clients of the metrics port may keep a connection open at the end.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Processes messages until `shutdown`, then drains. `listener` shows metrics and health meanwhile.
+pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let health = Health::default();
+    let reporter =
+        Reporter::new(&config.report_url, &config.internal_token_file, health.check("sms-api"), metrics.clone())?;
+    let dead_letters = DeadLetters::new(&config.dead_letter_topic, &config.kafka, health.check("dead-letters"))?;
+    let processing = Arc::new(Processing {
+        provider: Provider::new(&config.provider),
+        policy: config.policy(),
+        reporter,
+        dead_letters,
+        metrics: metrics.clone(),
+    });
+
+    // Whoever drops this future, a test for example, ends the polling thread too.
+    let stop = shutdown.child_token();
+    let _stop_at_the_latest = stop.clone().drop_guard();
+    let left =
+        consumer::start(config.consumer(), &config.kafka, health.check("kafka"), metrics, stop, move |record| {
+            let processing = Arc::clone(&processing);
+            async move { processing.process(record).await }
+        })?;
+
+    let observed = CancellationToken::new();
+    let server = tokio::spawn(telemetry::server::serve(listener, registry, health, observed.clone()));
+    let result = until_left(left, &shutdown, config.shutdown_timeout).await;
+    observed.cancel();
+    match tokio::time::timeout(METRICS_TIMEOUT, server).await {
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the metrics port failed"),
+        Ok(Err(error)) => tracing::error!(%error, "the metrics port failed"),
+        Ok(Ok(Ok(()))) | Err(_) => {}
+    }
+    result
+}
+
+async fn until_left(
+    left: tokio::sync::oneshot::Receiver<()>,
+    shutdown: &CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain + LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        left = left => left.context("the thread that polls Kafka has died"),
+        () = overdue => {
+            tracing::warn!("Kafka does not answer; ending without leaving the consumer group");
+            Ok(())
+        }
+    }
+}

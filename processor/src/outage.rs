@@ -1,0 +1,75 @@
+//! Tells an outage from a hiccup: a neighbour counts as away once nothing has succeeded for a while.
+//!
+//! Thousands of calls run at once, so one failed call says little; a health check that followed each of
+//! them would flap, and log, as fast as they come.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use telemetry::Check;
+
+/// How long nothing may succeed before the check goes down.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One neighbour, with the check that shows how it stands.
+#[derive(Debug)]
+pub struct Outage {
+    check: Check,
+    failing_since: Mutex<Option<Instant>>,
+}
+
+impl Outage {
+    /// The neighbour counts as well until a call says otherwise: with nothing to do, nothing is known.
+    pub fn new(check: Check) -> Self {
+        check.up();
+        Self { check, failing_since: Mutex::new(None) }
+    }
+
+    /// A call succeeded, so the neighbour is there.
+    pub fn succeeded(&self) {
+        if self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.check.up();
+        }
+    }
+
+    /// A call failed at `now`. `reason` is shown to operators.
+    pub fn failed(&self, now: Instant, reason: impl FnOnce() -> String) {
+        let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(*failing_since.get_or_insert(now)) >= PATIENCE {
+            self.check.down(reason());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::Health;
+
+    use super::*;
+
+    #[test]
+    fn a_hiccup_is_no_outage() {
+        let health = Health::default();
+        let outage = Outage::new(health.check("sms-api"));
+        let start = Instant::now();
+        outage.failed(start, || "refused".to_owned());
+        assert!(health.report().is_up());
+        outage.succeeded();
+        outage.failed(start + PATIENCE, || "refused".to_owned());
+        assert!(health.report().is_up());
+    }
+
+    #[test]
+    fn an_outage_shows_until_the_first_success() {
+        let health = Health::default();
+        let outage = Outage::new(health.check("sms-api"));
+        let start = Instant::now();
+        outage.failed(start, || "refused".to_owned());
+        outage.failed(start + PATIENCE, || "refused".to_owned());
+        assert!(!health.report().is_up());
+        outage.succeeded();
+        assert!(health.report().is_up());
+    }
+}

@@ -1,0 +1,148 @@
+//! The way of one record: decode, send, decide, report; or the dead letter topic.
+//!
+//! Returns only when the record is finished, so that its offset may be committed. Knows neither Kafka nor
+//! HTTP, only who speaks them.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use contract::{DeliveryReport, DeliveryStatus, SmsRequested, SmsRequestedV1};
+use futures::FutureExt;
+use jiff::Timestamp;
+use telemetry::trace_context::{continue_trace, traceparent_of};
+use tracing::{Instrument, Span};
+
+use crate::{
+    consumer::DeadLetters,
+    decide::{Decision, Policy, decide},
+    metrics::{Metrics, Processed},
+    provider::{Provider, Send},
+    record::Record,
+    reporter::{Answer, Reporter},
+};
+
+/// Everybody that a record meets on its way.
+#[derive(Debug)]
+pub struct Processing {
+    /// Who sends messages.
+    pub provider: Provider,
+    /// How patient we are with the provider.
+    pub policy: Policy,
+    /// Who tells sms-api.
+    pub reporter: Reporter,
+    /// Where records go that cannot be processed.
+    pub dead_letters: DeadLetters,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Why a record goes to the dead letter topic.
+struct Unprocessable {
+    /// For logs: holds nothing of the record.
+    kind: &'static str,
+    /// For the dead letter: may quote the record.
+    error: String,
+}
+
+impl Processing {
+    /// Works off one record, whatever it takes.
+    pub async fn process(&self, record: Record) {
+        let started = Instant::now();
+        let span = tracing::info_span!("process-sms-message", message.id = tracing::field::Empty);
+        if let Some(traceparent) = &record.traceparent {
+            continue_trace(&span, traceparent);
+        }
+        let processed = self.finish(&record).instrument(span).await;
+        self.metrics.processed(processed, started.elapsed());
+    }
+
+    async fn finish(&self, record: &Record) -> Processed {
+        // A record that makes us panic would do so again after every restart, and stop its partition.
+        let unprocessable = match AssertUnwindSafe(self.deliver(record)).catch_unwind().await {
+            Ok(Ok(status)) => return status.into(),
+            Ok(Err(unprocessable)) => unprocessable,
+            Err(_) => Unprocessable { kind: "panic", error: "the processor panicked over this record".to_owned() },
+        };
+        let origin = &record.origin;
+        tracing::warn!(
+            kind = unprocessable.kind,
+            topic = &*origin.topic,
+            partition = origin.partition,
+            offset = origin.offset,
+            "record goes to the dead letter topic"
+        );
+        self.dead_letters.publish(record, &unprocessable.error).await;
+        Processed::DeadLetter
+    }
+
+    async fn deliver(&self, record: &Record) -> Result<DeliveryStatus, Unprocessable> {
+        let message = decode(&record.value)?;
+        let span = Span::current();
+        span.record("message.id", tracing::field::display(message.message_id));
+        let report = self.send(&message).await;
+        match self.reporter.report(&report, traceparent_of(&span).as_deref()).await {
+            Answer::Accepted => Ok(report.status),
+            Answer::Refused { reason } => Err(Unprocessable { kind: "report refused", error: reason }),
+        }
+    }
+
+    /// Tries until the policy has seen enough.
+    async fn send(&self, message: &SmsRequestedV1) -> DeliveryReport {
+        let mut attempt = 1;
+        let (status, failure_reason) = loop {
+            self.metrics.attempted();
+            let outcome = self.provider.send(message).await;
+            match decide(outcome, attempt, self.policy, fastrand::f64()) {
+                Decision::ReportSent => break (DeliveryStatus::Sent, None),
+                Decision::ReportFailed { reason } => break (DeliveryStatus::Failed, Some(reason)),
+                Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
+            }
+            attempt += 1;
+        };
+        DeliveryReport {
+            message_id: message.message_id,
+            status,
+            failure_reason,
+            processed_at: Some(Timestamp::now()),
+            attempt: Some(message.attempt),
+        }
+    }
+}
+
+fn decode(value: &[u8]) -> Result<SmsRequestedV1, Unprocessable> {
+    match serde_json::from_slice(value) {
+        Ok(SmsRequested::V1(message)) => Ok(message),
+        Err(error) => Err(Unprocessable { kind: "undecodable", error: error.to_string() }),
+    }
+}
+
+impl From<DeliveryStatus> for Processed {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Sent => Self::Sent,
+            DeliveryStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &[u8], expected: &str) {
+        let Err(Unprocessable { kind, error }) = decode(value) else { panic!("decoded: {value:?}") };
+        assert_eq!(kind, "undecodable");
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_a_reason() {
+        check(b"", "EOF");
+        check(b"not json", "expected ident");
+        check(b"\xff\xfe{}", "expected value");
+        check(b"{}", "missing field `version`");
+        check(br#"{"version":"99"}"#, "unknown variant `99`");
+        check(br#"{"version":"1"}"#, "missing field `messageId`");
+        check("[".repeat(100_000).as_bytes(), "");
+    }
+}

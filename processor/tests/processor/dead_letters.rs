@@ -1,0 +1,84 @@
+//! Records that cannot be processed.
+
+use axum::http::StatusCode;
+
+use crate::{
+    harness::Serving,
+    report_end::ReportEnd,
+    topics::{Topics, encode, message},
+};
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_partition_goes_on() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    // Escaped as JSON this is six times as long, and so above what Kafka takes in one record.
+    let control_characters = vec![1; 600_000];
+    let poison: [Option<&[u8]>; 8] = [
+        Some(b"not json"),
+        Some(b"\xff\xfe\x00{}"),
+        Some(b""),
+        None,
+        Some(br#"{"version":"99"}"#),
+        Some(br#"{"version":"1","messageId":"019aa8f0-0000-7000-8000-000000000001"}"#),
+        Some(b"\0\0\0\0"),
+        Some(&control_characters),
+    ];
+    let mut good = Vec::new();
+    for (number, value) in poison.iter().enumerate() {
+        let message = message(number);
+        topics.put("good", Some(&encode(&message)), None).await;
+        topics.put("poison", *value, Some(TRACEPARENT)).await;
+        good.push(message.message_id);
+    }
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    good.extend(topics.request(5).await);
+    report_end.until_all(&good).await;
+    let mut letters = topics.dead_letters(poison.len()).await;
+    assert!((processor.metric("sms_dead_letters_total").await - 8.0).abs() < f64::EPSILON);
+    processor.stop().await;
+
+    assert_eq!(topics.lag().await, 0);
+    assert_eq!(letters.len(), poison.len());
+    letters.sort_by_key(|dead| dead.headers["origin-offset"].parse::<i64>().expect("an offset"));
+    for (number, (dead, value)) in letters.iter().zip(poison).enumerate() {
+        assert_eq!(dead.headers["origin-topic"], topics.requests);
+        assert_eq!(dead.headers["origin-partition"], "0");
+        assert_eq!(dead.headers["origin-offset"], (2 * number + 1).to_string());
+        assert_eq!(dead.headers["traceparent"], TRACEPARENT);
+        let original = String::from_utf8_lossy(value.unwrap_or_default());
+        assert!(original.starts_with(&dead.letter.message), "value {number}");
+        let cut = dead.letter.error.contains("(value cut to ");
+        assert_eq!(cut, original.len() > 500_000, "{}", dead.letter.error);
+        assert_eq!(cut, original != dead.letter.message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sms_api_will_never_take_goes_to_the_dead_letters_with_its_reason() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let (unknown, invalid) = (message(0), message(1));
+    let (unknown_id, invalid_id) = (unknown.message_id, invalid.message_id);
+    report_end.answer(move |report| match report.message_id {
+        id if id == unknown_id => StatusCode::NOT_FOUND,
+        id if id == invalid_id => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    });
+    topics.put("first", Some(&encode(&unknown)), None).await;
+    topics.put("second", Some(&encode(&invalid)), None).await;
+    let good = topics.request(3).await;
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    report_end.until_all(&good).await;
+    let letters = topics.dead_letters(2).await;
+    processor.stop().await;
+
+    assert_eq!(topics.lag().await, 0);
+    let error_of = |id: uuid::Uuid| {
+        let dead = letters.iter().find(|dead| dead.letter.message.contains(&id.to_string())).expect("a dead letter");
+        dead.letter.error.clone()
+    };
+    assert_eq!(letters.len(), 2);
+    assert_eq!(error_of(unknown_id), "sms-api knows no such message (404): as the test wants");
+    assert_eq!(error_of(invalid_id), "sms-api finds the report invalid (400): as the test wants");
+}

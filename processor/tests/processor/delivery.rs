@@ -1,0 +1,77 @@
+//! The undisturbed run, and the provider's failures in it.
+
+use std::collections::HashSet;
+
+use contract::DeliveryStatus;
+
+use crate::{
+    harness::{Serving, provider},
+    report_end::{Received, ReportEnd},
+    topics::Topics,
+};
+
+fn failed(received: &[Received]) -> Vec<&Received> {
+    received.iter().filter(|received| received.report.status == DeliveryStatus::Failed).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_record_is_reported_exactly_once_and_committed() {
+    let (topics, report_end) = (Topics::create(3).await, ReportEnd::start().await);
+    let ids = topics.request(300).await;
+    let processor = Serving::start(&topics, &report_end, &[("provider", &provider(0, 50, 10, 0))]).await;
+    report_end.until_all(&ids).await;
+    processor.until_readiness(r#""status":"UP","checks""#).await;
+
+    assert!((processor.metric(r#"sms_processed_total{outcome="sent"}"#).await - 300.0).abs() < 100.0);
+    assert!((processor.metric("sms_processing_attempts_total").await - 300.0).abs() < f64::EPSILON);
+    assert!((processor.metric("kafka_consumer_records_consumed_total").await - 300.0).abs() < f64::EPSILON);
+    assert!((processor.metric(r#"sms_report_total{result="accepted"}"#).await - 300.0).abs() < f64::EPSILON);
+    processor.stop().await;
+
+    let received = report_end.received();
+    let reported: HashSet<_> = received.iter().map(|received| received.report.message_id).collect();
+    assert_eq!(received.len(), 300);
+    assert_eq!(reported, ids.into_iter().collect());
+    let failed = failed(&received);
+    assert!((10..60).contains(&failed.len()), "{} of 300 failed", failed.len());
+    assert!(failed.iter().all(|received| received.report.failure_reason.is_some()));
+    assert!(received.iter().all(|received| received.report.attempt == Some(1)));
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_never_gets_through_fails_after_its_retries() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let ids = topics.request(20).await;
+    let processor = Serving::start(
+        &topics,
+        &report_end,
+        &[("provider", &provider(0, 1, 0, 100)), ("max-retries", "2"), ("retry-delay", "50ms")],
+    )
+    .await;
+    let received = report_end.until_all(&ids).await;
+    for received in &received {
+        assert_eq!(received.report.status, DeliveryStatus::Failed);
+        let reason = received.report.failure_reason.as_deref().unwrap_or_default();
+        assert!(reason.ends_with("(given up after 3 attempts)"), "{reason}");
+    }
+    assert!((processor.metric("sms_processing_attempts_total").await - 60.0).abs() < f64::EPSILON);
+    processor.stop().await;
+    assert_eq!(report_end.received().len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transient_failures_end_as_sent_once_an_attempt_gets_through() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let ids = topics.request(50).await;
+    let processor = Serving::start(
+        &topics,
+        &report_end,
+        &[("provider", &provider(0, 1, 0, 50)), ("max-retries", "100"), ("retry-delay", "5ms")],
+    )
+    .await;
+    let received = report_end.until_all(&ids).await;
+    assert_eq!(failed(&received).len(), 0);
+    assert!(processor.metric("sms_processing_attempts_total").await > 60.0);
+    processor.stop().await;
+}

@@ -1,0 +1,64 @@
+//! sms-api away, overloaded or with another token: nothing is lost, and all heals by itself.
+
+use axum::http::StatusCode;
+
+use crate::{harness::Serving, report_end::ReportEnd, topics::Topics};
+
+/// Messages wait while reports fail, readiness tells why, and everything arrives once they pass again.
+async fn check_outage(during: StatusCode, reason: &str) {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    report_end.answer(move |_| during);
+    let ids = topics.request(100).await;
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    processor.until_readiness(reason).await;
+    assert_eq!(topics.committed().await, 0);
+    report_end.answer(|_| StatusCode::OK);
+    report_end.until_all(&ids).await;
+    processor.until_readiness(r#"{"name":"sms-api","status":"UP"}"#).await;
+    processor.stop().await;
+    assert_eq!(report_end.received().len(), 100);
+    assert_eq!(topics.lag().await, 0);
+    assert_eq!(topics.dead_letters(0).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_outlast_an_sms_api_in_trouble() {
+    check_outage(StatusCode::SERVICE_UNAVAILABLE, "503 Service Unavailable").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_outlast_an_sms_api_that_asks_to_slow_down() {
+    check_outage(StatusCode::TOO_MANY_REQUESTS, "asks to slow down (429)").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_outlast_an_sms_api_that_is_away() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let ids = topics.request(20).await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", nobody.local_addr().expect("an address"));
+    drop(nobody);
+    let processor = Serving::start(&topics, &report_end, &[("report-url", &url), ("shutdown-timeout", "100ms")]).await;
+    processor.until_readiness("Connection refused").await;
+    processor.stop().await;
+    assert_eq!(topics.committed().await, 0);
+
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_token_is_picked_up_without_a_restart() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    report_end.rotate("fresh");
+    let ids = topics.request(10).await;
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    processor.until_readiness("refuses the token (401)").await;
+    std::fs::write(report_end.token_file(), "fresh\n").expect("token file is writable");
+    report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert_eq!(report_end.received().len(), 10);
+    assert_eq!(topics.lag().await, 0);
+}

@@ -1,0 +1,146 @@
+//! Topics of one test: what is put in, what was committed, what came out as dead letters.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use contract::{FailedMessage, SmsRequested, SmsRequestedV1};
+use jiff::Timestamp;
+use kafka::{Admin, NewTopic, PartitionOffsets};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, Headers, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use uuid::Uuid;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+pub struct Topics {
+    pub requests: String,
+    pub dead_letters: String,
+    pub group: String,
+    partitions: i32,
+    settings: kafka::Settings,
+    admin: Admin,
+    producer: FutureProducer,
+}
+
+pub struct DeadLetter {
+    pub letter: FailedMessage,
+    pub headers: BTreeMap<String, String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runner tells tests by environment where the broker is")]
+pub fn bootstrap_servers() -> String {
+    std::env::var("KAFKA_BOOTSTRAP_SERVERS")
+        .expect("KAFKA_BOOTSTRAP_SERVERS names a broker for these tests, such as 127.0.0.1:9092")
+}
+
+impl Topics {
+    pub async fn create(partitions: i32) -> Self {
+        let name = format!("processor-{}", Uuid::now_v7().simple());
+        let settings = kafka::Settings { bootstrap_servers: bootstrap_servers() };
+        let admin = Admin::new(&settings, "processor-tests").expect("admin client");
+        let (requests, dead_letters) = (format!("{name}.requests"), format!("{name}-dlq"));
+        let topics = [(&requests, partitions), (&dead_letters, 1)].map(|(name, partitions)| NewTopic {
+            name: name.clone(),
+            partitions,
+            replication_factor: 1,
+            config: BTreeMap::new(),
+        });
+        admin.create_topics(&topics).await.expect("topics are created");
+        let producer = settings.client_config("processor-tests").create().expect("producer");
+        Self { requests, dead_letters, group: name, partitions, settings, admin, producer }
+    }
+
+    /// Puts `count` fresh messages into the topic and returns their ids.
+    pub async fn request(&self, count: usize) -> Vec<Uuid> {
+        let messages: Vec<_> = (0..count).map(message).collect();
+        let values: Vec<_> = messages.iter().map(encode).collect();
+        futures::future::join_all(
+            values.iter().zip(&messages).map(|(value, message)| self.put(&message.recipient, Some(value), None)),
+        )
+        .await;
+        messages.into_iter().map(|message| message.message_id).collect()
+    }
+
+    /// Puts any value into the topic.
+    pub async fn put(&self, key: &str, value: Option<&[u8]>, traceparent: Option<&str>) {
+        let mut record = FutureRecord::to(&self.requests).key(key);
+        record.payload = value;
+        if traceparent.is_some() {
+            let header = Header { key: contract::headers::TRACEPARENT, value: traceparent };
+            record = record.headers(OwnedHeaders::new().insert(header));
+        }
+        self.producer.send(record, TIMEOUT).await.expect("record is acknowledged");
+    }
+
+    /// How far the group has come in every partition.
+    pub async fn offsets(&self) -> Vec<PartitionOffsets> {
+        let partitions = (0..self.partitions).map(|partition| (self.requests.clone(), partition)).collect();
+        self.admin.offsets(self.group.clone(), partitions).await.expect("offsets are listed")
+    }
+
+    /// Records committed by the group, in all partitions together.
+    pub async fn committed(&self) -> i64 {
+        self.offsets().await.iter().filter_map(|offsets| offsets.committed).sum()
+    }
+
+    /// Records not committed yet, in all partitions together.
+    pub async fn lag(&self) -> i64 {
+        self.offsets().await.iter().map(PartitionOffsets::lag).sum()
+    }
+
+    /// Everything on the dead letter topic at this moment, which are `expected` or more.
+    pub async fn dead_letters(&self, expected: usize) -> Vec<DeadLetter> {
+        let mut config = self.settings.client_config("processor-tests");
+        config.set("group.id", format!("{}-reader", self.group));
+        let topic = self.dead_letters.clone();
+        tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = config.create().expect("consumer");
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, 0, Offset::Beginning).expect("valid partition");
+            consumer.assign(&list).expect("assignment");
+            let deadline = Instant::now() + TIMEOUT;
+            let mut letters = Vec::new();
+            loop {
+                let (_, end) = consumer.fetch_watermarks(&topic, 0, TIMEOUT).expect("watermarks");
+                if letters.len() >= expected && i64::try_from(letters.len()) == Ok(end) {
+                    return letters;
+                }
+                assert!(Instant::now() < deadline, "{} of {expected} dead letters came", letters.len());
+                if let Some(Ok(record)) = consumer.poll(Duration::from_millis(100)) {
+                    letters.push(dead_letter(&record));
+                }
+            }
+        })
+        .await
+        .expect("reader ends")
+    }
+}
+
+fn dead_letter(record: &impl Message) -> DeadLetter {
+    let letter = serde_json::from_slice(record.payload().expect("a value")).expect("a FailedMessage");
+    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+    let headers = record.headers().expect("headers").iter();
+    let headers = headers.map(|header| (header.key.to_owned(), text(header.value))).collect();
+    DeadLetter { letter, headers }
+}
+
+pub fn message(number: usize) -> SmsRequestedV1 {
+    SmsRequestedV1 {
+        message_id: Uuid::now_v7(),
+        sender: "+15550100".to_owned(),
+        recipient: format!("+1555{number:07}"),
+        text: "Grüße 🎈".to_owned(),
+        attempt: 1,
+        created_at: Timestamp::now(),
+    }
+}
+
+pub fn encode(message: &SmsRequestedV1) -> Vec<u8> {
+    serde_json::to_vec(&SmsRequested::V1(message.clone())).expect("message encodes")
+}

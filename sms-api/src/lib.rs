@@ -1,0 +1,21 @@
+//! The HTTP side of an SMS pipeline: takes messages, stores them in PostgreSQL, hands them to Kafka, and takes
+//! the delivery reports that come back.
+//!
+//! A message's way: [`routes`] → [`ingest`] (committed here, answered 202) → [`relay`] → Kafka. Everything is
+//! testable through [`serve`]; `main` only reads settings. What must never be: SQL outside [`store`], rdkafka
+//! outside [`relay`], a dependency on the operator or the processor.
+
+pub mod config;
+pub mod ingest;
+pub mod message;
+pub mod metrics;
+pub mod migrate;
+mod outage;
+pub mod problem;
+mod readiness;
+pub mod relay;
+pub mod routes;
+mod server;
+pub mod store;
+
+pub use server::{Listeners, Parts, serve};

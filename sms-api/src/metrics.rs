@@ -1,0 +1,144 @@
+//! What this service counts. One struct; labels are enums or templates of the router, never ids or numbers.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// Every metric of this service. Cheap to clone; clones count into the same values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Messages stored and answered with 202.
+    pub accepted: Counter,
+    /// Records that Kafka acknowledged.
+    pub queued: Counter,
+    /// Records that Kafka did not acknowledge in time; the outbox keeps them.
+    pub queue_failed: Counter,
+    /// Messages that became SENT.
+    pub sent: Counter,
+    /// Messages that became FAILED.
+    pub failed: Counter,
+    /// Reports that changed nothing: repeated, contradicting, or on an older attempt.
+    pub late_reports: Counter,
+    /// Outbox rows taken over because their lease ran out.
+    pub outbox_rows_recovered: Counter,
+    /// Messages per committed batch.
+    pub ingest_batch_messages: Histogram,
+    http_request_duration: Family<RequestLabels, Histogram>,
+}
+
+/// The request method, as far as this service knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(clippy::upper_case_acronyms, reason = "the label's value is the method as HTTP spells it")]
+enum Method {
+    GET,
+    HEAD,
+    POST,
+    OTHER,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: Method,
+    /// The router's template, so there are as many values as the router has routes.
+    route: String,
+    /// `2xx`, `4xx` and so on.
+    status: &'static str,
+}
+
+impl Metrics {
+    /// Makes all metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            accepted: Counter::default(),
+            queued: Counter::default(),
+            queue_failed: Counter::default(),
+            sent: Counter::default(),
+            failed: Counter::default(),
+            late_reports: Counter::default(),
+            outbox_rows_recovered: Counter::default(),
+            ingest_batch_messages: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            http_request_duration: Family::new_with_constructor(|| {
+                Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5])
+            }),
+        };
+        let counters = [
+            ("sms_accepted", "Messages stored and answered with 202", &metrics.accepted),
+            ("sms_queued", "Records acknowledged by Kafka", &metrics.queued),
+            ("sms_queue_failed", "Records not acknowledged by Kafka in time", &metrics.queue_failed),
+            ("sms_sent", "Messages that became SENT", &metrics.sent),
+            ("sms_failed", "Messages that became FAILED", &metrics.failed),
+            ("sms_late_reports", "Delivery reports that changed nothing", &metrics.late_reports),
+            ("outbox_rows_recovered", "Outbox rows taken over after their lease", &metrics.outbox_rows_recovered),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register(
+            "ingest_batch_messages",
+            "Messages per committed batch",
+            metrics.ingest_batch_messages.clone(),
+        );
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to answer an HTTP request",
+            metrics.http_request_duration.clone(),
+        );
+        metrics
+    }
+
+    /// Notes one answered request; `route` is the router's template.
+    pub fn request_answered(&self, method: &str, route: &str, status: u16, duration: Duration) {
+        let labels = RequestLabels {
+            method: match method {
+                "GET" => Method::GET,
+                "HEAD" => Method::HEAD,
+                "POST" => Method::POST,
+                _ => Method::OTHER,
+            },
+            route: route.to_owned(),
+            status: match status {
+                100..200 => "1xx",
+                200..300 => "2xx",
+                300..400 => "3xx",
+                400..500 => "4xx",
+                _ => "5xx",
+            },
+        };
+        self.http_request_duration.get_or_create(&labels).observe(duration.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_dashboards_know() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.request_answered("BREW", "/v1/messages", 405, Duration::from_millis(2));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics encode");
+        for line in [
+            "sms_accepted_total 0",
+            "sms_queued_total 0",
+            "sms_queue_failed_total 0",
+            "sms_sent_total 0",
+            "sms_failed_total 0",
+            "sms_late_reports_total 0",
+            "outbox_rows_recovered_total 0",
+            "ingest_batch_messages_count 0",
+            r#"http_request_duration_seconds_count{method="OTHER",route="/v1/messages",status="4xx"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
+        }
+    }
+}

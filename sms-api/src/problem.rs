@@ -1,0 +1,203 @@
+//! Every error that a client can see: RFC 9457 problem details, with the `violations` and `error_code` that
+//! clients of the decision record's first implementation know.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Where the types are documented; a type is a name first, and stable.
+const TYPES: &str = "https://smspipeline.dev/problems/";
+
+/// An error answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    violations: Vec<Violation>,
+    retry_after: Option<Duration>,
+}
+
+/// What is wrong, by its stable name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Fields are missing or wrong; all of them are listed.
+    InvalidFields,
+    /// The body is not the JSON that is expected.
+    MalformedBody,
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// No such URL.
+    NotFound,
+    /// No such message.
+    MessageNotFound,
+    /// The URL knows other methods.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body says that it is not JSON.
+    UnsupportedMediaType,
+    /// A fault of this service.
+    Internal,
+    /// Not at this time; trying again is right.
+    Unavailable,
+}
+
+/// One wrong field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's name in the body.
+    pub name: &'static str,
+    /// The field as the peer names it.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    error_code: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<PeerViolation<'a>>,
+}
+
+#[derive(Serialize)]
+struct FieldError<'a> {
+    pointer: String,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct PeerViolation<'a> {
+    field: &'a str,
+    message: &'a str,
+}
+
+impl Problem {
+    /// A problem that `detail` explains to the client, in a sentence without secrets.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), violations: Vec::new(), retry_after: None }
+    }
+
+    /// All that is wrong with a body's fields.
+    pub fn invalid_fields(violations: Vec<Violation>) -> Self {
+        let names: std::collections::BTreeSet<_> = violations.iter().map(|violation| violation.name).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        Self {
+            violations,
+            ..Self::new(Kind::InvalidFields, format!("These fields are not valid: {}.", names.join(", ")))
+        }
+    }
+
+    /// The service cannot do it at this time; the client should try again after `retry_after`.
+    pub fn unavailable(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    fn body(&self) -> Body<'_> {
+        let (name, status, title) = self.kind.words();
+        Body {
+            r#type: format!("{TYPES}{name}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            error_code: name.replace('-', "_").to_ascii_uppercase(),
+            errors: self
+                .violations
+                .iter()
+                .map(|violation| FieldError { pointer: format!("#/{}", violation.name), detail: &violation.message })
+                .collect(),
+            violations: self
+                .violations
+                .iter()
+                .map(|violation| PeerViolation { field: violation.field, message: &violation.message })
+                .collect(),
+        }
+    }
+}
+
+impl Kind {
+    /// Stable name, status and title.
+    fn words(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidFields => ("invalid-fields", StatusCode::BAD_REQUEST, "Constraint Violation"),
+            Self::MalformedBody => ("malformed-body", StatusCode::BAD_REQUEST, "Malformed body"),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
+            Self::MessageNotFound => ("message-not-found", StatusCode::NOT_FOUND, "Message not found"),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::Internal => ("internal-error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body()).expect("a problem of plain fields always encodes");
+        let (_, status, _) = self.kind.words();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(retry_after) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+        }
+        if self.kind == Kind::Unauthorized {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_lists_every_wrong_field_in_both_shapes() {
+        let problem = Problem::invalid_fields(vec![
+            Violation { name: "sender", field: "sendMessage.request.sender", message: "is required".to_owned() },
+            Violation { name: "text", field: "sendMessage.request.text", message: "is too long".to_owned() },
+        ]);
+        assert_eq!(
+            serde_json::to_value(problem.body()).expect("problem encodes"),
+            serde_json::json!({
+                "type": "https://smspipeline.dev/problems/invalid-fields",
+                "title": "Constraint Violation",
+                "status": 400,
+                "detail": "These fields are not valid: sender, text.",
+                "error_code": "INVALID_FIELDS",
+                "errors": [
+                    { "pointer": "#/sender", "detail": "is required" },
+                    { "pointer": "#/text", "detail": "is too long" },
+                ],
+                "violations": [
+                    { "field": "sendMessage.request.sender", "message": "is required" },
+                    { "field": "sendMessage.request.text", "message": "is too long" },
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn a_problem_says_when_to_try_again() {
+        let response = Problem::unavailable("PostgreSQL is away.", Duration::from_secs(2)).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}

@@ -1,0 +1,66 @@
+//! Keeps the checks `database` and `kafka` up to date. An unreachable dependency never ends the process:
+//! restarting it would not bring the dependency back.
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
+use telemetry::Check;
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    outage::chain,
+    store::schema::{self, Schema},
+};
+
+const INTERVAL: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Watches PostgreSQL through a connection of its own, so that a busy pool does not look like a lost database
+/// and the reason given is the true one.
+pub async fn watch_database(options: PgConnectOptions, check: Check) {
+    let options = options.application_name("sms-api readiness");
+    let mut connection = None;
+    loop {
+        match timeout(TIMEOUT, schema_state(&options, &mut connection)).await {
+            Ok(Ok(Schema::Fits)) => check.up(),
+            Ok(Ok(Schema::Missing)) => check.down("the schema is missing: run `sms-api migrate`"),
+            Ok(Ok(Schema::TooOld { found, needed })) => {
+                check.down(format!("the schema has version {found}, needed is {needed}: run `sms-api migrate`"));
+            }
+            Ok(Err(error)) => check.down(format!("PostgreSQL cannot be used: {}", chain(&error))),
+            Err(_) => {
+                connection = None;
+                check.down(format!("PostgreSQL does not answer within {} s", TIMEOUT.as_secs()));
+            }
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Asks through the kept connection, which is dropped when it fails.
+async fn schema_state(options: &PgConnectOptions, kept: &mut Option<PgConnection>) -> sqlx::Result<Schema> {
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => options.connect().await?,
+    };
+    let state = schema::state(&mut connection).await?;
+    *kept = Some(connection);
+    Ok(state)
+}
+
+/// Watches whether Kafka answers and has the requests topic; tells it to the relay, too. Never creates a topic.
+pub async fn watch_kafka(admin: kafka::Admin, topic: String, check: Check, is_up: watch::Sender<bool>) {
+    loop {
+        let problem = match admin.describe_topics(vec![topic.clone()]).await {
+            Ok(topics) if topics.contains_key(&topic) => None,
+            Ok(_) => Some(format!("topic {topic:?} does not exist")),
+            Err(error) => Some(chain(&error)),
+        };
+        is_up.send_replace(problem.is_none());
+        match problem {
+            None => check.up(),
+            Some(reason) => check.down(reason),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

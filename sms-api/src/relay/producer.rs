@@ -1,0 +1,163 @@
+//! The Kafka producer: the only file of this service that knows rdkafka.
+
+use std::collections::BTreeMap;
+
+use contract::{SmsRequested, SmsRequestedV1, headers};
+use futures::future::join_all;
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+};
+
+use super::DELIVERY_TIMEOUT;
+use crate::store::PendingMessage;
+
+/// Publishes messages to the requests topic.
+pub struct Producer {
+    client: FutureProducer,
+    config: ClientConfig,
+    topic: String,
+}
+
+/// Records of one batch on their way.
+pub struct Enqueued {
+    deliveries: Vec<DeliveryFuture>,
+    refused: Vec<KafkaError>,
+}
+
+/// How the records of one batch ended.
+#[derive(Default)]
+pub struct Settled {
+    /// How many Kafka acknowledged.
+    pub acknowledged: u64,
+    /// How many it did not.
+    pub failed: u64,
+    /// Why the first of those failed; `None` means that all were acknowledged.
+    pub first_error: Option<KafkaError>,
+}
+
+impl Producer {
+    /// Makes the client, which connects in the background.
+    pub fn new(kafka: &kafka::Settings, topic: String) -> Result<Self, kafka::Error> {
+        let mut config = kafka.client_config("sms-api");
+        for (name, value) in settings() {
+            config.set(name, value);
+        }
+        let client = config.create().map_err(kafka::Error::Settings)?;
+        Ok(Self { client, config, topic })
+    }
+
+    /// Queues the records without waiting for Kafka.
+    pub fn enqueue(&mut self, messages: &[PendingMessage]) -> Enqueued {
+        let mut enqueued = Enqueued { deliveries: Vec::with_capacity(messages.len()), refused: Vec::new() };
+        for message in messages {
+            match self.enqueue_one(message) {
+                Ok(delivery) => enqueued.deliveries.push(delivery),
+                Err(error) => enqueued.refused.push(error),
+            }
+        }
+        if enqueued.refused.iter().any(is_fatal) {
+            self.replace();
+        }
+        enqueued
+    }
+
+    fn enqueue_one(&self, message: &PendingMessage) -> Result<DeliveryFuture, KafkaError> {
+        let value = encode(message);
+        let record = FutureRecord::to(&self.topic).key(&message.recipient).payload(&value);
+        let record = match &message.traceparent {
+            Some(traceparent) => record.headers(
+                OwnedHeaders::new_with_capacity(1)
+                    .insert(Header { key: headers::TRACEPARENT, value: Some(traceparent) }),
+            ),
+            None => record,
+        };
+        self.client.send_result(record).map_err(|(error, _)| error)
+    }
+
+    /// After a fatal error librdkafka's idempotent producer refuses everything; only a new one helps. Records
+    /// still in the old one fail, and the outbox keeps them.
+    fn replace(&mut self) {
+        let reason = self.client.client().fatal_error().map(|(_, reason)| reason);
+        tracing::error!(reason, "the Kafka producer failed for good and is replaced");
+        match self.config.create() {
+            Ok(client) => self.client = client,
+            Err(error) => tracing::error!(%error, "no new Kafka producer, trying again with the next messages"),
+        }
+    }
+}
+
+impl Enqueued {
+    /// Waits until every record is acknowledged or given up, at most the delivery timeout.
+    pub async fn settled(self) -> Settled {
+        let mut settled = Settled::default();
+        let failed_at_once = self.refused.into_iter().map(Err);
+        let delivered = join_all(self.deliveries).await.into_iter().map(|delivery| match delivery {
+            Ok(result) => result.map(|_| ()).map_err(|(error, _)| error),
+            Err(_) => Err(KafkaError::Canceled),
+        });
+        for outcome in failed_at_once.chain(delivered) {
+            match outcome {
+                Ok(()) => settled.acknowledged += 1,
+                Err(error) => {
+                    settled.failed += 1;
+                    settled.first_error.get_or_insert(error);
+                }
+            }
+        }
+        settled
+    }
+}
+
+fn settings() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("acks", "all".to_owned()),
+        ("enable.idempotence", "true".to_owned()),
+        // Below the lease, so that a batch that another replica takes is no longer on its way from here.
+        ("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string()),
+        // A batch arrives at once; the default of 5 ms would only add to its latency.
+        ("linger.ms", "1".to_owned()),
+        // The mapping of keys to partitions that Java clients have, so that theirs and ours agree.
+        ("partitioner", "murmur2_random".to_owned()),
+        // librdkafka's own default is 1 GiB.
+        ("queue.buffering.max.kbytes", "131072".to_owned()),
+    ])
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::Fatal))
+}
+
+fn encode(message: &PendingMessage) -> Vec<u8> {
+    let record = SmsRequested::V1(SmsRequestedV1 {
+        message_id: message.id,
+        sender: message.sender.clone(),
+        recipient: message.recipient.clone(),
+        text: message.text.clone(),
+        attempt: message.attempt,
+        created_at: message.created_at,
+    });
+    serde_json::to_vec(&record).expect("a record of plain fields always encodes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_the_golden_record() {
+        let message = PendingMessage {
+            id: "019aa8f0-0000-7000-8000-000000000001".parse().expect("valid id"),
+            sender: "+15550100".to_owned(),
+            recipient: "+4915112345678".to_owned(),
+            text: "Grüße 🎈".to_owned(),
+            attempt: 1,
+            created_at: "2026-11-23T14:17:31.653529Z".parse().expect("valid time"),
+            traceparent: None,
+        };
+        let golden = include_str!("../../../crates/contract/golden/sms-requested-v1.json").trim_end();
+        assert_eq!(String::from_utf8(encode(&message)).expect("UTF-8"), golden);
+    }
+}

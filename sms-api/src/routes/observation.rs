@@ -1,0 +1,29 @@
+//! One span and one observed duration per request.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use contract::headers::TRACEPARENT;
+use telemetry::trace_context::continue_trace;
+use tracing::Instrument;
+
+use super::AppState;
+
+/// Wraps every request; its span continues the caller's trace.
+pub async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let span = tracing::info_span!("http request", %method, route);
+    if let Some(traceparent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
+        continue_trace(&span, traceparent);
+    }
+    let response = next.run(request).instrument(span).await;
+    app.metrics.request_answered(method.as_str(), route, response.status().as_u16(), started.elapsed());
+    response
+}

@@ -1,0 +1,166 @@
+//! The running service: which tasks there are, and in which order they end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, serve::ListenerExt};
+use prometheus_client::registry::Registry;
+use sqlx::PgPool;
+use telemetry::Health;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Secret},
+    ingest::Ingest,
+    metrics::Metrics,
+    readiness, relay,
+    routes::{self, AppState},
+    store::Store,
+};
+
+/// How long requests in flight may take to end after SIGTERM.
+const REQUESTS_DRAIN: Duration = Duration::from_secs(6);
+/// How long stored messages may take to be published after that; what is left stays in the outbox.
+const RELAY_DRAIN: Duration = Duration::from_secs(12);
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// The open ports of one process.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Of the public API.
+    pub public: TcpListener,
+    /// Of the internal API.
+    pub internal: TcpListener,
+    /// Of metrics and health.
+    pub observability: TcpListener,
+}
+
+/// What the service works with.
+pub struct Parts {
+    /// Connections to PostgreSQL; need not work yet.
+    pub database: PgPool,
+    /// Where Kafka is; need not work yet.
+    pub kafka: kafka::Settings,
+    /// Topic to which accepted messages are published.
+    pub requests_topic: String,
+    /// Bearer token of the internal API.
+    pub internal_token: Secret,
+}
+
+impl Listeners {
+    /// Opens all ports or none.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            public: listen(config.http_address, config.reuse_port, "the public API")?,
+            internal: listen(config.internal_address, config.reuse_port, "the internal API")?,
+            observability: telemetry::server::bind(config.telemetry.metrics_address, "metrics and health").await?,
+        })
+    }
+}
+
+fn listen(address: SocketAddr, reuse_port: bool, purpose: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(reuse_port)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("cannot listen on {address} for {purpose}"))
+}
+
+/// Serves until `shutdown`, then ends in the order in which a message travels: requests, writers, relay. Metrics
+/// and health answer to the very end.
+pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let health = Health::default();
+    let stopping = shutdown.child_token();
+    let (closing, finished) = (CancellationToken::new(), CancellationToken::new());
+    // Whatever way this function ends, its tasks end, too.
+    let (_closing, _finished) = (closing.clone().drop_guard(), finished.clone().drop_guard());
+
+    let mut workers = JoinSet::new();
+    let mut servers = JoinSet::new();
+    let store = Store::new(parts.database.clone());
+    let kafka_is_up = watch_dependencies(&parts, &health, &stopping, &mut workers)?;
+    let relay_settings =
+        relay::Settings { kafka: parts.kafka.clone(), requests_topic: parts.requests_topic.clone(), kafka_is_up };
+    let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;
+    let ingest = Ingest::start(&store, &handover, &metrics, &closing, &mut workers);
+    // The relay ends when the writers, which hold the other handovers, have ended.
+    drop(handover);
+
+    let state = AppState { ingest, store, metrics };
+    let internal = routes::internal(state.clone(), parts.internal_token);
+    servers.spawn(serve_http(listeners.public, routes::public(state), stopping.clone()));
+    servers.spawn(serve_http(listeners.internal, internal, stopping.clone()));
+    let observability =
+        tokio::spawn(telemetry::server::serve(listeners.observability, registry, health, finished.clone()));
+
+    let ended_early = tokio::select! {
+        // First, because the tasks also see the shutdown and some end at once.
+        biased;
+        () = shutdown.cancelled() => None,
+        Some(ended) = workers.join_next() => Some(ended.context("a background task failed")),
+        Some(ended) = servers.join_next() => Some(ended.context("an HTTP server failed").and_then(|result| result)),
+    };
+    stopping.cancel();
+    drain("requests in flight", &mut servers, REQUESTS_DRAIN).await;
+    closing.cancel();
+    drain("stored messages", &mut workers, RELAY_DRAIN).await;
+    timeout(Duration::from_secs(1), parts.database.close()).await.ok();
+    finished.cancel();
+    observability.await.context("the metrics server failed")?.context("the metrics server failed")?;
+    match ended_early {
+        None => Ok(()),
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) => anyhow::bail!("a background task ended before its time"),
+    }
+}
+
+/// Starts the readiness checks; the answer tells whether Kafka can be reached.
+fn watch_dependencies(
+    parts: &Parts,
+    health: &Health,
+    stopping: &CancellationToken,
+    workers: &mut JoinSet<()>,
+) -> anyhow::Result<watch::Receiver<bool>> {
+    let admin = kafka::Admin::new(&parts.kafka, "sms-api-readiness")?;
+    let (is_up, kafka_is_up) = watch::channel(false);
+    let database = readiness::watch_database((*parts.database.connect_options()).clone(), health.check("database"));
+    let kafka = readiness::watch_kafka(admin, parts.requests_topic.clone(), health.check("kafka"), is_up);
+    let stopping = (stopping.clone(), stopping.clone());
+    workers.spawn(async move {
+        stopping.0.run_until_cancelled(database).await;
+    });
+    workers.spawn(async move {
+        stopping.1.run_until_cancelled(kafka).await;
+    });
+    Ok(kafka_is_up)
+}
+
+async fn serve_http(listener: TcpListener, routes: Router, stopping: CancellationToken) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
+    Ok(axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned()).await?)
+}
+
+/// Waits for the tasks within a bound; those that take longer are ended.
+async fn drain<T: 'static>(what: &'static str, tasks: &mut JoinSet<T>, bound: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(bound, all).await.is_err() {
+        tracing::warn!(what, seconds = bound.as_secs(), "not finished in time, ending anyway");
+        tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,114 @@
+//! Every SQL statement of this service. Knows nothing of HTTP or Kafka.
+//!
+//! A function is named for what it promises, and each promise is one statement, so that it holds or does not
+//! hold as a whole. A new promise is a function in the file of its table below `store/`.
+
+mod messages;
+mod outbox;
+mod reports;
+pub mod schema;
+
+use std::time::Duration;
+
+use sqlx::{
+    PgConnection, PgPool,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use messages::Batch;
+pub use outbox::{LEASE, OutboxRow, PendingMessage};
+pub use reports::Recorded;
+
+/// How long to wait for a connection, so that a request learns within two seconds that PostgreSQL is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a statement may take, as PostgreSQL counts.
+const STATEMENT_TIMEOUT: &str = "4s";
+/// How long a statement may take, as this process counts: it also covers a server that does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of one replica: two writers, the relay and its recovery, and a few for reads and reports.
+const CONNECTIONS: u32 = 8;
+
+/// Why a promise was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// PostgreSQL refuses these rows, now and for ever. Its own words are left out: they can quote the row.
+    #[error("PostgreSQL refused the data: SQLSTATE {code}, constraint {constraint:?}")]
+    Refused {
+        /// SQLSTATE of class 22 or 23.
+        code: String,
+        /// The violated constraint, where there is one.
+        constraint: Option<String>,
+    },
+    /// Two transactions were in each other's way; the same statement may pass the next time.
+    #[error("PostgreSQL rolled back a conflict: SQLSTATE {code}")]
+    Conflict {
+        /// SQLSTATE 40001 or 40P01.
+        code: String,
+    },
+    /// PostgreSQL cannot do it at this time. What was asked for may or may not have been committed.
+    #[error("PostgreSQL is not available")]
+    Away(#[source] sqlx::Error),
+    /// No answer in time. What was asked for may or may not have been committed.
+    #[error("PostgreSQL did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Silent,
+}
+
+/// Sorts an error by what its caller can do about it. Source: PostgreSQL manual, appendix A.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else {
+            return Self::Away(error);
+        };
+        match code.as_ref() {
+            "40001" | "40P01" => Self::Conflict { code: code.into_owned() },
+            refused if refused.starts_with("22") || refused.starts_with("23") => Self::Refused {
+                code: code.to_string(),
+                constraint: error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned),
+            },
+            _ => Self::Away(error),
+        }
+    }
+}
+
+/// A pool that connects when it is first used, so that it exists before PostgreSQL does.
+pub fn connect_lazily(options: PgConnectOptions) -> PgPool {
+    let options = options.application_name("sms-api").options([("statement_timeout", STATEMENT_TIMEOUT)]);
+    PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
+}
+
+/// The database as this service uses it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Uses the connections of `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Runs one statement within [`ANSWER_TIMEOUT`].
+    async fn run<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, Error> {
+        let mut lease = Lease { connection: self.pool.acquire().await?, idle: false };
+        let outcome = tokio::time::timeout(ANSWER_TIMEOUT, statement(&mut lease.connection)).await;
+        lease.idle = outcome.is_ok();
+        Ok(outcome.map_err(|_| Error::Silent)??)
+    }
+}
+
+/// A connection that returns to the pool only when its statement has ended: otherwise the pool would wait,
+/// without a bound, for the answer of a server that may be gone.
+struct Lease {
+    connection: PoolConnection<sqlx::Postgres>,
+    idle: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.idle {
+            self.connection.close_on_drop();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One running sms-api, and a client for it.
+
+use std::{sync::Once, time::Duration};
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use sms_api::{Listeners, Parts, config::Secret, serve, store};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
+
+use crate::topic::{self, Topic};
+
+/// The token that every replica of these tests wants.
+pub const TOKEN: &str = "token-of-the-tests";
+
+/// Where nobody listens: port 1 is reserved.
+pub const NOBODY: &str = "127.0.0.1:1";
+
+pub struct Replica {
+    public: String,
+    internal: String,
+    observability: String,
+    client: Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Replica {
+    pub async fn start(database: &PgPool, topic: &Topic) -> Self {
+        Self::with(store::connect_lazily((*database.connect_options()).clone()), topic::settings(), &topic.name).await
+    }
+
+    /// A replica for which Kafka is away.
+    pub async fn without_kafka(database: &PgPool) -> Self {
+        let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
+        Self::with(store::connect_lazily((*database.connect_options()).clone()), kafka, "unreachable").await
+    }
+
+    pub async fn with(database: PgPool, kafka: kafka::Settings, topic: &str) -> Self {
+        trace_everything();
+        let listeners =
+            Listeners { public: any_port().await, internal: any_port().await, observability: any_port().await };
+        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("a bound address"));
+        let (public, internal) = (url(&listeners.public), url(&listeners.internal));
+        let observability = url(&listeners.observability);
+        let parts = Parts { database, kafka, requests_topic: topic.to_owned(), internal_token: Secret::new(TOKEN) };
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(serve(listeners, parts, shutdown.clone()));
+        let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client");
+        Self { public, internal, observability, client, shutdown, running }
+    }
+
+    pub fn public(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.public))
+    }
+
+    pub fn internal(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.internal))
+    }
+
+    pub fn host(&self) -> &str {
+        self.public.trim_start_matches("http://")
+    }
+
+    pub async fn post(&self, message: &Value) -> Response {
+        self.public(reqwest::Method::POST, "/v1/messages").json(message).send().await.expect("an answer")
+    }
+
+    /// Posts a valid message and returns its id.
+    pub async fn accepted(&self, text: &str) -> String {
+        let response = self.post(&message(text)).await;
+        assert_eq!(response.status(), 202);
+        let body: Value = response.json().await.expect("a JSON body");
+        body["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn message(&self, id: &str) -> Value {
+        let response = self.public(reqwest::Method::GET, &format!("/v1/messages/{id}")).send().await;
+        response.expect("an answer").json().await.expect("a JSON body")
+    }
+
+    pub async fn report(&self, report: &Value) -> Response {
+        self.internal(reqwest::Method::POST, "/v1/internal/delivery-report")
+            .bearer_auth(TOKEN)
+            .json(report)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    pub async fn observed(&self, path: &str) -> (u16, String) {
+        let response = self.client.get(format!("{}{path}", self.observability)).send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a text"))
+    }
+
+    /// The value of a counter or of a histogram's sum, by its full name.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.observed("/metrics").await;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim_end_matches(".0").parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {name} in:\n{text}"))
+    }
+
+    pub fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Ends it as SIGTERM would, and proves that it ends well.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic").expect("a clean end");
+    }
+}
+
+/// Traces go nowhere, but they are made: a subscriber per test would miss spans that other tests' threads met first.
+fn trace_everything() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tracer = SdkTracerProvider::builder().build().tracer("tests");
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+        let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO).with(spans);
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else sets it");
+    });
+}
+
+async fn any_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+pub fn message(text: &str) -> Value {
+    json!({ "sender": "+15550100", "recipient": "+4915112345678", "text": text })
+}
+
+/// Waits until `condition` gives something, and fails after a bound that a slow machine still keeps.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = condition().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never seen: {what}"))
+}
+
+pub async fn outbox_is_empty(database: &PgPool) {
+    eventually("an empty outbox", async || {
+        let rows: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(database).await.expect("a count");
+        (rows == 0).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,113 @@
+//! Delivery reports, and that a final status stays.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{replica::Replica, topic::Topic};
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_report_gives_a_pending_message_its_final_status(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let (sent, failed, bare) = (replica.accepted("1").await, replica.accepted("2").await, replica.accepted("3").await);
+    let reason = "number blocked";
+    for (report, status, stored_reason) in [
+        (json!({ "message_id": sent, "status": "SENT", "failure_reason": "ignored" }), "SENT", Value::Null),
+        (
+            json!({ "message_id": failed, "status": "FAILED", "failure_reason": reason, "attempt": 1 }),
+            "FAILED",
+            json!(reason),
+        ),
+        (
+            json!({ "message_id": bare, "status": "FAILED", "processed_at": "2026-11-23T14:17:33.1Z" }),
+            "FAILED",
+            Value::Null,
+        ),
+    ] {
+        let answer = replica.report(&report).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await.expect("a body"), "");
+        let message = replica.message(report["message_id"].as_str().expect("an id")).await;
+        assert_eq!(message["status"], status);
+        assert_eq!(message["failure_reason"], stored_reason);
+        assert!(message["updated_at"].as_str() > message["created_at"].as_str(), "{message}");
+    }
+    assert_eq!(replica.metric("sms_sent_total").await, 1);
+    assert_eq!(replica.metric("sms_failed_total").await, 2);
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_final_status_never_changes_again(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    for first in ["SENT", "FAILED"] {
+        let id = replica.accepted("once").await;
+        replica.report(&json!({ "message_id": id, "status": first, "failure_reason": "first" })).await;
+        let message = replica.message(&id).await;
+        assert_eq!(message["status"], first);
+        for (status, attempt) in [("SENT", None), ("FAILED", None), ("SENT", Some(2)), ("FAILED", Some(1))] {
+            let late = json!({ "message_id": id, "status": status, "failure_reason": "late", "attempt": attempt });
+            assert_eq!(replica.report(&late).await.status(), 200);
+            assert_eq!(replica.message(&id).await, message);
+        }
+    }
+    assert_eq!(replica.metric("sms_late_reports_total").await, 8);
+    assert_eq!(replica.metric("sms_sent_total").await + replica.metric("sms_failed_total").await, 2);
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_report_on_an_older_attempt_changes_nothing(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let id = replica.accepted("again").await;
+    let uuid: Uuid = id.parse().expect("a UUID");
+    sqlx::query("update message set attempt = 2 where id = $1").bind(uuid).execute(&database).await.expect("a row");
+    let report = |attempt: i32| json!({ "message_id": id, "status": "FAILED", "attempt": attempt });
+    assert_eq!(replica.report(&report(1)).await.status(), 200);
+    assert_eq!(replica.message(&id).await["status"], "PENDING");
+    assert_eq!(replica.metric("sms_late_reports_total").await, 1);
+    assert_eq!(replica.report(&report(2)).await.status(), 200);
+    assert_eq!(replica.message(&id).await["status"], "FAILED");
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_report_that_cannot_be_understood_is_refused(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let id = Uuid::now_v7();
+    let answer = replica.report(&json!({ "message_id": id, "status": "SENT" })).await;
+    assert_eq!(answer.status(), 404);
+    assert_eq!(answer.json::<Value>().await.expect("a body")["detail"], format!("Message not found: {id}"));
+
+    for (report, code) in [
+        (json!([]), "MALFORMED_BODY"),
+        (json!({ "message_id": id, "status": "PENDING" }), "INVALID_FIELDS"),
+        (json!({ "message_id": "x", "status": "SENT" }), "INVALID_FIELDS"),
+    ] {
+        let answer = replica.report(&report).await;
+        assert_eq!(answer.status(), 400, "{report}");
+        assert_eq!(answer.json::<Value>().await.expect("a body")["error_code"], code);
+    }
+    let answer = replica.report(&json!({})).await;
+    assert_eq!(
+        answer.json::<Value>().await.expect("a body")["violations"],
+        json!([
+            { "field": "processDeliveryReport.deliveryReport.messageId", "message": "Message ID is required" },
+            { "field": "processDeliveryReport.deliveryReport.status", "message": "Status is required" },
+        ])
+    );
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn of_many_reports_at_once_exactly_one_counts(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let id = replica.accepted("race").await;
+    let reports: Vec<_> =
+        (0..20).map(|n| json!({ "message_id": id, "status": if n % 2 == 0 { "SENT" } else { "FAILED" } })).collect();
+    let answers = futures::future::join_all(reports.iter().map(|report| replica.report(report))).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    assert_eq!(replica.metric("sms_sent_total").await + replica.metric("sms_failed_total").await, 1);
+    assert_eq!(replica.metric("sms_late_reports_total").await, 19);
+    replica.stop().await;
+}

@@ -1,0 +1,75 @@
+//! A topic of a test's own, and what was published to it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kafka::{Admin, NewTopic};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{Consumer, StreamConsumer},
+    message::{BorrowedMessage, Headers},
+};
+use serde_json::Value;
+
+const PARTITIONS: i32 = 3;
+
+pub struct Topic {
+    pub name: String,
+    consumer: StreamConsumer,
+}
+
+#[derive(Debug)]
+pub struct Record {
+    pub key: String,
+    pub value: Value,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Topic {
+    pub async fn create() -> Self {
+        let name = format!("sms-api-test-{}", uuid::Uuid::now_v7());
+        let topic =
+            NewTopic { name: name.clone(), partitions: PARTITIONS, replication_factor: 1, config: BTreeMap::new() };
+        let admin = Admin::new(&settings(), "sms-api-test").expect("valid Kafka settings");
+        admin.create_topics(&[topic]).await.expect("Kafka creates the topic");
+        let consumer: StreamConsumer =
+            settings().client_config("sms-api-test").set("group.id", &name).create().expect("a consumer");
+        let mut all = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            all.add_partition_offset(&name, partition, Offset::Beginning).expect("a valid offset");
+        }
+        consumer.assign(&all).expect("the partitions can be assigned");
+        Self { name, consumer }
+    }
+
+    /// The next record, whatever its partition.
+    pub async fn next(&self) -> Record {
+        let record = tokio::time::timeout(Duration::from_secs(30), self.consumer.recv()).await;
+        decode(&record.expect("a record arrives").expect("the record is readable"))
+    }
+
+    /// Proves that nothing more comes, as far as waiting a moment can.
+    pub async fn is_silent(&self) {
+        let record = tokio::time::timeout(Duration::from_millis(500), self.consumer.recv()).await;
+        assert!(record.is_err(), "another record: {:?}", record.map(|record| record.map(|r| decode(&r))));
+    }
+}
+
+fn decode(record: &BorrowedMessage<'_>) -> Record {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    Record {
+        key: text(record.key().expect("a key")),
+        value: serde_json::from_slice(record.payload().expect("a value")).expect("a JSON value"),
+        headers: record
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter())
+            .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+            .collect(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no Config; xtask tells it where the servers are")]
+pub fn settings() -> kafka::Settings {
+    let bootstrap_servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS is set");
+    kafka::Settings { bootstrap_servers }
+}

@@ -1,0 +1,132 @@
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Config,
+    api::{DynamicObject, ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    discovery::ApiResource,
+};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::{Binary, Environment, environment::loopback_address, unique};
+
+/// A namespace of its own on the run's API server.
+pub struct Cluster {
+    /// The namespace.
+    pub namespace: String,
+    /// A client with every right.
+    pub client: Client,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// A new namespace on an API server that knows the CRD.
+    pub async fn namespace() -> Self {
+        static CRD: OnceCell<()> = OnceCell::const_new();
+        let environment = Environment::get();
+        let kubeconfig = Kubeconfig::read_from(&environment.kubeconfig).expect("a kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        let client = Client::try_from(config.expect("a usable kubeconfig")).expect("a client");
+        let namespace = unique("test-");
+        let mut object = Namespace::default();
+        object.metadata.name = Some(namespace.clone());
+        let namespaces = Api::<Namespace>::all(client.clone());
+        namespaces.create(&PostParams::default(), &object).await.expect("the namespace is created");
+        let cluster = Self { namespace, client, folder: tempfile::tempdir().expect("a temporary folder") };
+        CRD.get_or_init(async || {
+            let crd = repository().join("crds/smspipelines.yaml");
+            cluster.kubectl(&["apply", "--server-side", "-f", &crd.display().to_string()]);
+            let established = "--for=condition=Established";
+            cluster.kubectl(&["wait", established, "crd/smspipelines.smspipeline.dev", "--timeout=30s"]);
+        })
+        .await;
+        cluster
+    }
+
+    /// Runs kubectl in the namespace and gives what it printed; it must succeed.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.try_kubectl(arguments);
+        let (printed, error) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "kubectl {arguments:?}: {error}");
+        printed
+    }
+
+    /// Runs kubectl in the namespace.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Output {
+        let environment = Environment::get();
+        Command::new(&environment.kubectl)
+            .arg("--kubeconfig")
+            .arg(&environment.kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .output()
+            .expect("kubectl starts")
+    }
+
+    /// Applies a manifest.
+    pub fn apply(&self, manifest: &str) {
+        let file = self.file("manifest.yaml", manifest);
+        self.kubectl(&["apply", "-f", &file.display().to_string()]);
+    }
+
+    /// Writes a file into the test's own folder.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("the folder is writable");
+        path
+    }
+
+    /// Runs the operator for this namespace.
+    pub fn operator(&self) -> Binary {
+        let environment = Environment::get();
+        self.operator_with(
+            &environment.kubeconfig,
+            &BTreeMap::from([
+                ("WATCH_NAMESPACE".to_owned(), self.namespace.clone()),
+                ("API_IMAGE".to_owned(), "sms-api:test".to_owned()),
+                ("PROCESSOR_IMAGE".to_owned(), "sms-processor:test".to_owned()),
+            ]),
+        )
+    }
+
+    /// Runs the operator with a kubeconfig and an environment of its own.
+    pub fn operator_with(&self, kubeconfig: &Path, variables: &BTreeMap<String, String>) -> Binary {
+        let mut command = Command::new(Environment::get().bin_dir.join("sms-operator"));
+        command.arg("run").envs(variables).env("KUBECONFIG", kubeconfig);
+        let metrics = SocketAddr::from((loopback_address(), 9090));
+        command.env("METRICS_ADDRESS", metrics.to_string());
+        Binary::start(command, &self.folder.path().join("operator.log")).with_metrics(metrics)
+    }
+
+    /// `kind/name` and resourceVersion of every object of a kind.
+    pub async fn versions(&self, resource: &ApiResource) -> BTreeMap<String, String> {
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &self.namespace, resource);
+        let listed = api.list(&ListParams::default()).await.expect("the API server lists");
+        let version = |object: DynamicObject| {
+            let name = format!("{}/{}", resource.kind, object.metadata.name.unwrap_or_default());
+            (name, object.metadata.resource_version.unwrap_or_default())
+        };
+        listed.items.into_iter().map(version).collect()
+    }
+
+    /// How long anything on the API server may take that is no question of seconds: garbage collection for
+    /// a young CRD waits for the collector to discover it.
+    pub const PATIENCE: Duration = Duration::from_secs(90);
+}
+
+/// The root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,223 @@
+//! The operator on a real API server.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kafka::Admin;
+use kube::{Api, discovery::ApiResource};
+use serde_json::Value;
+use tests::{Cluster, Environment, eventually, unique};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A pipeline applied with kubectl, with the operator running.
+struct Applied {
+    cluster: Cluster,
+    operator: tests::Binary,
+    prefix: String,
+}
+
+impl Applied {
+    async fn new() -> Self {
+        let cluster = Cluster::namespace().await;
+        let operator = cluster.operator();
+        let applied = Self { cluster, operator, prefix: unique("sms") };
+        applied.cluster.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "notifications-db",
+            "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
+        ]);
+        applied.apply(3, "Forbid", 2);
+        applied
+    }
+
+    fn apply(&self, partitions: i32, growth: &str, replicas: i32) {
+        let manifest = include_str!("../../crds/examples/quickstart.yaml")
+            .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
+            .replace("prefix: sms", &format!("prefix: {}\n      partitionGrowth: {growth}", self.prefix))
+            .replace("partitions: 6", &format!("partitions: {partitions}"))
+            .replace("processor:\n    replicas: 1", &format!("processor:\n    replicas: {replicas}"));
+        self.cluster.apply(&manifest);
+    }
+
+    async fn partitions(&self, topic: &str) -> Option<i32> {
+        let settings = kafka::Settings { bootstrap_servers: Environment::get().kafka.clone() };
+        let admin = Admin::new(&settings, "tests").expect("a client");
+        let name = format!("{}{topic}", self.prefix);
+        Some(admin.describe_topics(vec![name.clone()]).await.ok()?.get(&name)?.partitions)
+    }
+
+    async fn deployment(&self, name: &str) -> Option<Deployment> {
+        let api = Api::<Deployment>::namespaced(self.cluster.client.clone(), &self.cluster.namespace);
+        api.get_opt(name).await.expect("the API server answers")
+    }
+
+    async fn versions(&self) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for resource in [
+            ApiResource::erase::<Deployment>(&()),
+            ApiResource::erase::<Service>(&()),
+            ApiResource::erase::<ServiceAccount>(&()),
+            ApiResource::erase::<Secret>(&()),
+        ] {
+            versions.extend(self.cluster.versions(&resource).await);
+        }
+        versions
+    }
+
+    fn pipeline(&self) -> Value {
+        let printed = self.cluster.kubectl(&["get", "smsp", "notifications", "-o", "json"]);
+        serde_json::from_str(&printed).expect("kubectl prints JSON")
+    }
+
+    fn condition(&self, kind: &str) -> Option<Condition> {
+        let conditions: Vec<Condition> =
+            serde_json::from_value(self.pipeline()["status"]["conditions"].clone()).ok()?;
+        conditions.into_iter().find(|condition| condition.type_ == kind)
+    }
+
+    /// Waits until the operator has reconciled so many times more.
+    async fn reconciled_times(&self, times: u32) {
+        let count = async || self.operator.metric("smspipeline_reconciles_total{result=\"done\"}").await;
+        let enough = count().await.unwrap_or_default() + f64::from(times);
+        eventually("the operator reconciles", LIMIT, async || (count().await? >= enough).then_some(())).await;
+    }
+
+    async fn until_applied(&self) {
+        eventually("the pipeline was applied", LIMIT, async || {
+            let topics = self.condition("TopicsReady")?.status == "True";
+            let applied = self.condition("ProcessorAvailable")?.reason == "ReplicasNotReady";
+            (topics && applied).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_becomes_topics_and_objects_follows_its_edits_and_leaves_its_topics_behind() {
+    let applied = Applied::new().await;
+    applied.until_applied().await;
+
+    for (topic, partitions) in [(".requests", 3), (".high-priority", 3), (".low-priority", 3), ("-requests-dlq", 1)] {
+        assert_eq!(applied.partitions(topic).await, Some(partitions), "{topic}");
+    }
+    let versions = applied.versions().await;
+    let expected = [
+        "Deployment/notifications-api",
+        "Deployment/notifications-processor",
+        "Secret/notifications-internal",
+        "Service/notifications-api",
+        "Service/notifications-api-internal",
+        "ServiceAccount/notifications-api",
+        "ServiceAccount/notifications-processor",
+    ];
+    for name in expected {
+        assert!(versions.contains_key(name), "{name} is among {versions:?}");
+    }
+    let columns = applied.cluster.kubectl(&["get", "smsp"]);
+    for column in ["READY", "REASON", "REPLICAS", "DESIRED", "PARTITIONS", "AGE"] {
+        assert!(columns.contains(column), "{columns}");
+    }
+
+    applied.apply(5, "Acknowledge", 4);
+    eventually("the topics have grown", LIMIT, async || (applied.partitions(".requests").await? == 5).then_some(()))
+        .await;
+    eventually("the Deployment has four replicas", LIMIT, async || {
+        let replicas = applied.deployment("notifications-processor").await?.spec?.replicas?;
+        (replicas == 4).then_some(())
+    })
+    .await;
+
+    let manifest = r#"[{"op":"replace","path":"/spec/processor/provider/simulated/failurePercent","value":33}]"#;
+    applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=json", "-p", manifest]);
+    eventually("the processors get the provider's new settings", LIMIT, async || {
+        let deployment = applied.deployment("notifications-processor").await?;
+        serde_json::to_string(&deployment.spec).ok()?.contains(r#"\"failurePercent\":33"#).then_some(())
+    })
+    .await;
+
+    applied.cluster.kubectl(&["delete", "smsp", "notifications"]);
+    eventually("everything that the pipeline owned is gone", Cluster::PATIENCE, async || {
+        let versions = applied.versions().await;
+        expected.iter().all(|name| !versions.contains_key(*name)).then_some(())
+    })
+    .await;
+    assert_eq!(applied.partitions(".requests").await, Some(5), "topics stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_reconcile_writes_nothing() {
+    let applied = Applied::new().await;
+    applied.until_applied().await;
+    // The controllers of Kubernetes write too, until the Deployments' Pods exist.
+    let settled = eventually("nothing changes any more", LIMIT, async || {
+        let before = (applied.versions().await, applied.pipeline());
+        applied.reconciled_times(1).await;
+        let after = (applied.versions().await, applied.pipeline());
+        (before == after).then_some(after)
+    })
+    .await;
+
+    applied.reconciled_times(2).await;
+    assert_eq!((applied.versions().await, applied.pipeline()), settled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_told_in_a_condition_and_found_when_it_comes() {
+    let cluster = Cluster::namespace().await;
+    let operator = cluster.operator();
+    let applied = Applied { cluster, operator, prefix: unique("sms") };
+    applied.apply(3, "Forbid", 1);
+    let condition = eventually("the condition tells", LIMIT, async || {
+        applied.condition("SecretsResolved").filter(|condition| condition.status == "False")
+    })
+    .await;
+    assert_eq!(condition.reason, "SecretNotFound");
+    assert!(condition.message.contains("spec.database.urlSecretRef"), "{}", condition.message);
+
+    applied.cluster.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "notifications-db",
+        "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
+    ]);
+    applied.until_applied().await;
+    let unavailable = applied.condition("ApiAvailable").expect("the condition is there");
+    assert!(unavailable.message.contains("PostgreSQL at 127.0.0.1:1 does not answer"), "{}", unavailable.message);
+    assert!(!applied.operator.output().contains("hunter2"), "no secret is printed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_somebody_else_is_refused_and_left_alone() {
+    let cluster = Cluster::namespace().await;
+    cluster.kubectl(&["create", "service", "clusterip", "notifications-api", "--tcp=80:80"]);
+    let foreign = cluster.versions(&ApiResource::erase::<Service>(&())).await;
+    let operator = cluster.operator();
+    let applied = Applied { cluster, operator, prefix: unique("sms") };
+    applied.cluster.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "notifications-db",
+        "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
+    ]);
+    applied.apply(3, "Forbid", 1);
+
+    let condition = eventually("the condition tells", LIMIT, async || {
+        applied.condition("ApiAvailable").filter(|condition| condition.reason == "NotApplied")
+    })
+    .await;
+
+    assert!(condition.message.contains(r#"Service "notifications-api""#), "{}", condition.message);
+    let service = applied.cluster.versions(&ApiResource::erase::<Service>(&())).await;
+    assert_eq!(service["Service/notifications-api"], foreign["Service/notifications-api"]);
+}

@@ -1,0 +1,8 @@
+//! Promises of the whole system, each kept by the product as a user starts it.
+
+mod bad_input;
+mod cluster;
+mod crashes;
+mod delivery;
+mod repository;
+mod tracing;
