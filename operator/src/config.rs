@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
 /// Turns SmsPipeline resources into topics, an API and a fleet of processors.
 #[derive(Debug, Parser)]
@@ -32,15 +32,15 @@ pub struct Run {
     pub telemetry: telemetry::Settings,
 
     /// The only namespace to look after; all of them when absent.
-    #[arg(long, env = "WATCH_NAMESPACE")]
+    #[arg(long, env = "WATCH_NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub watch_namespace: Option<String>,
 
     /// Image of the API where a pipeline names none.
-    #[arg(long, env = "API_IMAGE")]
+    #[arg(long, env = "API_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub api_image: String,
 
     /// Image of the processors where a pipeline names none.
-    #[arg(long, env = "PROCESSOR_IMAGE")]
+    #[arg(long, env = "PROCESSOR_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub processor_image: String,
 
     /// How often lag is looked at, in seconds.

@@ -8,6 +8,7 @@ pub mod build;
 pub mod dereference;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod names;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -43,6 +44,8 @@ use validate::DefaultImages;
 const RESYNC: Duration = Duration::from_mins(1);
 /// How soon a pipeline that waits for something outside the cluster is looked at again.
 const WAITING: Duration = Duration::from_secs(5);
+/// How long reconciles may take to end after the shutdown was requested.
+const DRAIN: Duration = Duration::from_secs(10);
 /// How soon a failed reconcile is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -115,8 +118,11 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         Err(invalid) => findings.valid = Err(invalid),
         Ok(validated) => {
             let desired = build::build(&validated);
-            findings.topics = Some(context.brokers.ensure_topics(&validated).await);
-            findings.workloads = Some(match apply::apply(&context.client, &desired).await {
+            // Side by side: a broker that is away must not keep the objects waiting.
+            let (topics, applied) =
+                futures::join!(context.brokers.ensure_topics(&validated), apply::apply(&context.client, &desired));
+            findings.topics = Some(topics);
+            findings.workloads = Some(match applied {
                 Ok(workloads) => Ok(workloads),
                 Err(error) => {
                     let message = error.to_string();
@@ -147,37 +153,61 @@ pub async fn run(
     let controller = Controller::new(pipelines, watcher::Config::default());
     let store = controller.store();
     seen(store.clone());
-    tokio::spawn(async move {
-        if store.wait_until_ready().await.is_ok() {
-            kubernetes.up();
-        }
-    });
-    controller
+    let reconciling = controller
         .owns(within::<Deployment>(&client, namespace), watcher::Config::default())
         .owns(within::<Service>(&client, namespace), watcher::Config::default())
         .owns(within::<ServiceAccount>(&client, namespace), watcher::Config::default())
-        .graceful_shutdown_on(shutdown.cancelled_owned())
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {
             if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
                 tracing::warn!(
-                    error = format!("{:#}", anyhow::Error::from(error)),
+                    error = chain(&error),
                     "watching failed; is the SmsPipeline CRD installed and may this ServiceAccount list it?"
                 );
             }
-        })
-        .await;
+        });
+    // In the same task as the controller, which waits for the same: the store wakes only the last one to ask.
+    let becoming_ready = async {
+        if store.wait_until_ready().await.is_ok() {
+            kubernetes.up();
+        }
+    };
+    // A controller that has never reached the API server does not end by itself.
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+        tracing::warn!("reconciles did not end in time, ending anyway");
+    };
+    tokio::select! {
+        _ = futures::future::join(reconciling, becoming_ready) => {}
+        () = overdue => {}
+    }
+}
+
+/// An error and its causes in one line. Kube repeats a cause in the text of its effect; it is told once here.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if told.is_empty() {
+            told = text;
+        } else if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        next = error.source();
+    }
+    told
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is that of kube's controller")]
 fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.reconciled(ReconcileResult::failed);
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let chain = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     tracing::error!(
         pipeline = pipeline.name_any(),
         namespace = pipeline.namespace(),
-        error = chain,
+        error = chain(error),
         "reconcile failed"
     );
     match error {

@@ -47,6 +47,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let kubernetes = health.check("kubernetes");
     let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
 
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.watch_namespace, "starting");
     let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
     let namespace = settings.watch_namespace.as_deref();
     let context = Arc::new(Context {

@@ -7,6 +7,7 @@
 
 mod dead_letters;
 mod group;
+mod member;
 mod poller;
 mod work;
 

@@ -32,7 +32,9 @@ impl Telemetry {
         let filter = EnvFilter::try_new(&settings.log_filter)
             .with_context(|| format!("invalid log filter {:?}", settings.log_filter))?;
         let lines = match settings.log_format {
-            LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
+            LogFormat::Json => {
+                tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).boxed()
+            }
             LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).boxed(),
         };
         let tracer_provider = settings

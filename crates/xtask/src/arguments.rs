@@ -26,7 +26,7 @@ pub enum Command {
     Status(Place),
     /// Run every test of the repository on real servers
     Test(TestArguments),
-    /// Write crds/smspipelines.yaml from the operator's types
+    /// Write crds/smspipelines.yaml, and the chart's copy of it, from the operator's types
     Crds,
 }
 

@@ -1,4 +1,5 @@
-//! `cargo xtask crds`: writes the committed custom resource definition from the operator's types.
+//! `cargo xtask crds`: writes the committed custom resource definition from the operator's types, and the copy
+//! that the chart needs because Helm cannot read outside a chart.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::workspace;
+use crate::{screen::print_line, workspace};
 
 /// Builds the operator and writes down what it prints.
 pub fn run() -> anyhow::Result<ExitCode> {
@@ -22,8 +23,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
     if !output.status.success() || output.stdout.is_empty() {
         bail!("`sms-operator crd` printed no definition ({})", output.status);
     }
-    let file = workspace::root().join("crds/smspipelines.yaml");
-    fs::write(&file, output.stdout).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("wrote {}", file.display());
+    for file in ["crds/smspipelines.yaml", "charts/sms-operator/files/smspipelines.yaml"] {
+        let file = workspace::root().join(file);
+        fs::write(&file, &output.stdout).with_context(|| format!("cannot write {}", file.display()))?;
+        print_line(&format!("wrote {}", file.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }

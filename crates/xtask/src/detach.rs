@@ -17,6 +17,7 @@ use nix::{
 
 use crate::{
     arguments::UpArguments,
+    screen::print_line,
     signals::{INTERRUPTED, StopRequest},
     supervisor::{self, Phase},
 };
@@ -47,8 +48,8 @@ pub fn run(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
             return stop_supervisor(&mut child);
         }
         if is_ready {
-            println!("it stays up as process {}; its output goes on in {}", child.id(), log.display());
-            println!("`cargo xtask status` tells how it is, `cargo xtask down` stops it");
+            print_line(&format!("it stays up as process {}; its output goes on in {}", child.id(), log.display()));
+            print_line("`cargo xtask status` tells how it is, `cargo xtask down` stops it");
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -74,7 +75,7 @@ fn show_news(output: &mut File) -> anyhow::Result<()> {
 }
 
 fn stop_supervisor(child: &mut Child) -> anyhow::Result<ExitCode> {
-    println!("stopping what was started");
+    print_line("stopping what was started");
     // An error means that it is gone already.
     let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
     child.wait().context("cannot wait for the supervisor")?;

@@ -13,6 +13,7 @@ use nix::{
 
 use crate::{
     arguments::Place,
+    screen::print_line,
     supervisor::{self, State},
 };
 
@@ -24,10 +25,10 @@ const POLL: Duration = Duration::from_millis(50);
 pub fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let folder = place.folder();
     let Some(State { pid, .. }) = supervisor::running(&folder) else {
-        println!("nothing is up in {}", folder.display());
+        print_line(&format!("nothing is up in {}", folder.display()));
         return Ok(ExitCode::SUCCESS);
     };
-    println!("stopping process {pid} and what it runs");
+    print_line(&format!("stopping process {pid} and what it runs"));
     // An error means that it is gone already.
     let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
     let began = Instant::now();
@@ -40,6 +41,10 @@ pub fn run(place: &Place) -> anyhow::Result<ExitCode> {
         }
         std::thread::sleep(POLL);
     }
-    println!("stopped after {:.1} s; data and logs stay in {}", began.elapsed().as_secs_f32(), folder.display());
+    print_line(&format!(
+        "stopped after {:.1} s; data and logs stay in {}",
+        began.elapsed().as_secs_f32(),
+        folder.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ mod detach;
 mod down;
 mod http;
 mod metrics_text;
+mod readiness;
 mod run_folder;
 mod screen;
 mod signals;

@@ -45,7 +45,7 @@ impl Screen {
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
         self.finish();
-        print(&format!("{line}\n"));
+        print_line(line);
     }
 
     /// Ends the current step, if any. On a terminal a slow one leaves a line with its duration.
@@ -62,30 +62,30 @@ impl Screen {
     /// Shows a line that replaces the one before on a terminal, cut to its width. Elsewhere it is printed
     /// when it differs, and not more often than people would want to read it.
     pub fn live(&self, line: &str) {
-        let mut live = self.live.borrow_mut();
-        let first = live.is_none();
-        let live = live.get_or_insert_with(|| Live {
+        let mut shown_before = self.live.borrow_mut();
+        let first = shown_before.is_none();
+        let view = shown_before.get_or_insert_with(|| Live {
             line: String::new(),
             shown: Instant::now(),
             bar: self.bar("{wide_msg}"),
         });
-        let differs = live.line != line;
+        let differs = view.line != line;
         if self.is_terminal {
-            live.bar.set_message(line.to_owned());
-        } else if first || (differs && live.shown.elapsed() >= PLAIN_INTERVAL) {
-            print(&format!("{line}\n"));
-            live.shown = Instant::now();
+            view.bar.set_message(line.to_owned());
+        } else if first || (differs && view.shown.elapsed() >= PLAIN_INTERVAL) {
+            print_line(line);
+            view.shown = Instant::now();
         } else {
             return; // what was shown last stays the one to compare with
         }
-        line.clone_into(&mut live.line);
+        line.clone_into(&mut view.line);
     }
 
     fn end_live(&self) {
         let Some(live) = self.live.take() else { return };
         live.bar.finish_and_clear();
         if self.is_terminal {
-            print(&format!("{}\n", live.line));
+            print_line(&live.line);
         }
     }
 
@@ -108,7 +108,7 @@ impl Progress for Screen {
             bar.set_message(title.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
         } else {
-            print(&format!("{title}\n"));
+            print_line(title);
         }
         let now = Instant::now();
         *self.step.borrow_mut() = Some(Step { title: title.to_owned(), began: now, shown: now, bar });
@@ -148,6 +148,11 @@ fn set_template(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
+}
+
+/// Prints a line, for subcommands that wait for nothing.
+pub fn print_line(line: &str) {
+    print(&format!("{line}\n"));
 }
 
 /// Like `print!`, but a reader that went away (`up | head`) is no reason to leave servers behind.

@@ -33,7 +33,11 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     screen.say("building programs and tests with cargo");
     let programs = workspace::programs()?;
     workspace::build()?;
-    workspace::run_cargo(["test", "--workspace", "--locked", "--no-run"])?;
+    // Before the servers start, so that they do not wait for the compiler. Documentation tests are
+    // compiled one by one as they run.
+    if !arguments.arguments.iter().any(|argument| argument == "--doc") {
+        workspace::run(&cargo_test(&["--no-run"], &arguments.arguments))?;
+    }
 
     let mut stop = StopRequest::listen()?;
     let folder = RunFolder::create(&programs.with_file_name("devstack-test"))?;
@@ -41,7 +45,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     screen.say(&format!("servers are up, their logs are in {}", folder.path().display()));
     screen.finish();
 
-    let mut command = cargo_test(&arguments.arguments);
+    let mut command = cargo_test(&[], &arguments.arguments);
     servers.tell(&mut command);
     command.env("DEVSTACK_HELM", installed.helm.program()).env("DEVSTACK_BIN_DIR", &programs);
     command.env("RUST_TEST_THREADS", arguments.rust_test_threads.to_string());
@@ -105,8 +109,9 @@ impl Servers {
     }
 }
 
-fn cargo_test(arguments: &[String]) -> Command {
+fn cargo_test(flags: &[&str], arguments: &[String]) -> Command {
     let mut command = workspace::cargo(["test", "--locked"]);
+    command.args(flags);
     let before_separator = || arguments.iter().take_while(|argument| *argument != "--");
     if !before_separator().any(|argument| chooses_packages(argument)) {
         command.arg("--workspace");
@@ -161,7 +166,7 @@ mod tests {
     #[track_caller]
     fn check(arguments: &[&str], expected: &[&str]) {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let command = cargo_test(&arguments);
+        let command = cargo_test(&[], &arguments);
         assert_eq!(command.get_args().collect::<Vec<_>>(), expected);
     }
 

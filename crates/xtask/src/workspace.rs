@@ -26,17 +26,17 @@ pub fn programs() -> anyhow::Result<PathBuf> {
 /// Builds every program. Always the same list of packages: another list means other features of
 /// shared dependencies, and with them another long build.
 pub fn build() -> anyhow::Result<()> {
-    run_cargo(["build", "--workspace", "--bins", "--locked"])
+    run(&cargo(["build", "--workspace", "--bins", "--locked"]))
 }
 
-/// Runs cargo in the checkout with its outputs on our screen.
-pub fn run_cargo<const N: usize>(arguments: [&str; N]) -> anyhow::Result<()> {
-    let said = arguments.join(" ");
-    let command = devstack::dying_with_us(&cargo(arguments));
-    let status = devstack::spawn(command).and_then(|mut child| child.wait());
-    let status = status.with_context(|| format!("cannot run `cargo {said}`"))?;
+/// Runs a call of cargo with its outputs on our screen.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    let words = || command.get_args().map(OsStr::to_string_lossy);
+    let said = || words().fold("cargo".to_owned(), |said, word| said + " " + &word);
+    let status = devstack::spawn(devstack::dying_with_us(command)).and_then(|mut child| child.wait());
+    let status = status.with_context(|| format!("cannot run `{}`", said()))?;
     if !status.success() {
-        bail!("`cargo {said}` failed ({status}); its messages are above");
+        bail!("`{}` failed ({status}); its messages are above", said());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ mod api;
 mod metadata;
 mod pod;
 mod processor;
-pub mod secret;
+mod secret;
 mod service;
 mod service_account;
 

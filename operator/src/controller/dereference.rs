@@ -9,7 +9,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
 use crate::{
-    controller::{Error, build::secret::INTERNAL_TOKEN_KEY, validate::Names},
+    controller::{
+        Error,
+        names::{INTERNAL_TOKEN_KEY, Names},
+    },
     crd::{SecretKeyRef, SmsPipeline},
 };
 

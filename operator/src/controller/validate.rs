@@ -10,7 +10,10 @@ use kafka::NewTopic;
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    controller::dereference::{Lookup, Referenced, Sensitive},
+    controller::{
+        dereference::{Lookup, Referenced, Sensitive},
+        names::Names,
+    },
     crd::{GroupProtocol, PartitionGrowth, SecretKeyRef, SimulatedProvider, SmsPipeline, Topics},
 };
 
@@ -64,19 +67,6 @@ pub struct Workload {
     pub replicas: i32,
     /// Container image.
     pub image: String,
-}
-
-/// Names of everything made from one pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// Deployment, Service and ServiceAccount of the API.
-    pub api: String,
-    /// Service of the API's internal port.
-    pub api_internal: String,
-    /// Deployment and ServiceAccount of the processors.
-    pub processor: String,
-    /// Secret with the token of internal calls.
-    pub internal_secret: String,
 }
 
 /// The topics of one pipeline.
@@ -184,18 +174,6 @@ pub fn validate(
         name,
         namespace,
     })
-}
-
-impl Names {
-    /// The names for the pipeline called `pipeline`.
-    pub fn of(pipeline: &str) -> Self {
-        Self {
-            api: format!("{pipeline}-api"),
-            api_internal: format!("{pipeline}-api-internal"),
-            processor: format!("{pipeline}-processor"),
-            internal_secret: format!("{pipeline}-internal"),
-        }
-    }
 }
 
 impl WantedTopics {

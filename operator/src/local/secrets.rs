@@ -12,9 +12,8 @@ use kube::ResourceExt;
 
 use crate::{
     controller::{
-        build::secret::INTERNAL_TOKEN_KEY,
         dereference::{Lookup, Referenced, Sensitive, new_token, reach_database},
-        validate::Names,
+        names::{INTERNAL_TOKEN_KEY, Names},
     },
     crd::{SecretKeyRef, SmsPipeline},
 };

@@ -64,8 +64,8 @@ fn describe_end(message: &Value, took: Duration) -> Option<String> {
     match message["status"].as_str()? {
         "SENT" => Some(format!("SENT after {took:.1} s")),
         "FAILED" => {
-            let reason = ["reason", "failure_reason", "error"].iter().find_map(|field| message[*field].as_str());
-            Some(format!("FAILED after {took:.1} s: {}", reason.unwrap_or("no reason given")))
+            let reason = message["failure_reason"].as_str().unwrap_or("no reason given");
+            Some(format!("FAILED after {took:.1} s: {reason}"))
         }
         _ => None,
     }
@@ -79,7 +79,7 @@ mod tests {
     fn a_final_message_is_described_with_its_time_and_reason() {
         let took = Duration::from_millis(2140);
         assert_eq!(describe_end(&json!({"status": "SENT"}), took).as_deref(), Some("SENT after 2.1 s"));
-        let failed = json!({"status": "FAILED", "reason": "simulated failure"});
+        let failed = json!({"status": "FAILED", "failure_reason": "simulated failure"});
         assert_eq!(describe_end(&failed, took).as_deref(), Some("FAILED after 2.1 s: simulated failure"));
         assert_eq!(describe_end(&json!({"status": "PENDING"}), took), None);
     }

@@ -17,7 +17,13 @@ use devstack::{
 };
 
 use crate::{
-    arguments::UpArguments, http::Client, screen::Screen, signals::StopRequest, supervisor::Supervisor, workspace,
+    arguments::UpArguments,
+    http::Client,
+    readiness::{self, Readiness},
+    screen::Screen,
+    signals::StopRequest,
+    supervisor::Supervisor,
+    workspace,
 };
 
 /// The name under which the operator is remembered in the data folder.
@@ -112,11 +118,10 @@ impl Stack {
             if let Some(failure) = self.failure() {
                 return Err(failure);
             }
-            match client.get(address, "/readyz") {
-                Ok(answer) if answer.status == 200 => return Ok(true),
-                // Who is not ready says why.
-                Ok(answer) => answer.body.lines().next().unwrap_or_default().clone_into(&mut said),
-                Err(_) => {} // it does not listen yet
+            match readiness::ask(&client, address) {
+                Readiness::Ready => return Ok(true),
+                Readiness::NotReady(why) => said = why,
+                Readiness::Silent(_) => {} // it does not listen yet
             }
             if began.elapsed() > READY_WITHIN {
                 return Err(self

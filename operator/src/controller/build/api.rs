@@ -3,9 +3,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::{
     metadata::API_COMPONENT,
     pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
-    secret::INTERNAL_TOKEN_KEY,
 };
-use crate::controller::validate::ValidatedPipeline;
+use crate::controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline};
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let (database, internal) = (&pipeline.database_url, &pipeline.names.internal_secret);

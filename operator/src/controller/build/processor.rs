@@ -4,9 +4,11 @@ use serde_json::json;
 use super::{
     metadata::PROCESSOR_COMPONENT,
     pod::{INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
-    secret::INTERNAL_TOKEN_KEY,
 };
-use crate::{controller::validate::ValidatedPipeline, crd::GroupProtocol};
+use crate::{
+    controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
+    crd::GroupProtocol,
+};
 
 /// Time beyond the drain for the process to leave its group and end.
 const EXIT_MARGIN_SECONDS: u64 = 5;

@@ -1,14 +1,9 @@
-//! The Secret with the token of internal calls.
-
 use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 
 use super::metadata::{API_COMPONENT, metadata};
-use crate::controller::validate::ValidatedPipeline;
-
-/// Key of the token in the generated Secret.
-pub const INTERNAL_TOKEN_KEY: &str = "token";
+use crate::controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline};
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Secret {
     let token = pipeline.internal_token.0.clone().into_bytes();

@@ -1,0 +1,110 @@
+//! The Helm chart installs all that the operator needs, and no right beyond it.
+
+use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use tests::{Cluster, Environment, eventually, unique};
+
+const RELEASE: &str = "sms-operator";
+
+fn helm(arguments: &[&str]) -> std::process::Output {
+    let environment = Environment::get();
+    Command::new(&environment.helm)
+        .args(arguments)
+        .arg(chart())
+        .env("KUBECONFIG", &environment.kubeconfig)
+        .output()
+        .expect("helm starts")
+}
+
+fn chart() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/sms-operator")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work() {
+    let cluster = Cluster::namespace().await;
+    let watched = format!("watchNamespace={}", cluster.namespace);
+    // The CRD is there already: the API server is shared, and only one release can hold it.
+    let install =
+        ["install", RELEASE, "--namespace", &cluster.namespace, "--set", &watched, "--set", "crds.install=false"];
+    let installed = helm(&install);
+    assert!(installed.status.success(), "{}", text(&installed.stderr));
+
+    let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let operator = deployments.get(RELEASE).await.expect("the chart installs a Deployment");
+    let pod = operator.spec.and_then(|spec| spec.template.spec).expect("a pod template");
+    let variables = pod.containers[0].env.iter().flatten();
+    let variables = variables.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
+    let variables: BTreeMap<String, String> = variables.collect();
+    let account = pod.service_account_name.expect("a ServiceAccount");
+    let kubeconfig = kubeconfig_of(&cluster, &account);
+    let operator = cluster.operator_with(&kubeconfig, &variables);
+
+    let uri = "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms";
+    cluster.kubectl(&["create", "secret", "generic", "notifications-db", uri]);
+    let manifest = include_str!("../../crds/examples/quickstart.yaml")
+        .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
+        .replace("prefix: sms", &format!("prefix: {}", unique("sms")));
+    cluster.apply(&manifest);
+    for name in ["notifications-api", "notifications-processor"] {
+        eventually("the pipeline's Deployments exist", Duration::from_secs(30), async || {
+            deployments.get_opt(name).await.expect("the API server answers").map(drop)
+        })
+        .await;
+    }
+    eventually("the status is written", Duration::from_secs(30), async || {
+        let columns = cluster.kubectl(&["get", "smsp", "notifications", "--no-headers"]);
+        columns.contains("ReplicasNotReady").then_some(())
+    })
+    .await;
+    assert!(!operator.output().contains("orbidden"), "{}", operator.output());
+
+    let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
+    for refused in [["list", "secrets"], ["delete", "deployments"], ["create", "pods"], ["delete", "smspipelines"]] {
+        let answer = cluster.try_kubectl(&["auth", "can-i", refused[0], refused[1], &user]);
+        assert_eq!(text(&answer.stdout).trim(), "no", "{refused:?}");
+    }
+}
+
+#[test]
+fn the_chart_holds_the_crd_and_the_images_of_its_own_version() {
+    let rendered = helm(&["template", RELEASE]);
+    let rendered = text(&rendered.stdout);
+    assert!(rendered.contains("name: smspipelines.smspipeline.dev"), "{rendered}");
+    for image in ["sms-operator", "sms-api", "sms-processor"] {
+        assert!(rendered.contains(&format!("{image}:{}", env!("CARGO_PKG_VERSION"))), "{image} in {rendered}");
+    }
+}
+
+#[test]
+fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
+    for (value, named) in [("wathcNamespace=x", "wathcNamespace"), ("image.pullPolicy=Sometimes", "pullPolicy")] {
+        let refused = helm(&["template", RELEASE, "--set", value]);
+        let error = text(&refused.stderr);
+        assert!(!refused.status.success() && error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn the_chart_is_clean() {
+    let linted = helm(&["lint", "--strict"]);
+    assert!(linted.status.success(), "{}{}", text(&linted.stdout), text(&linted.stderr));
+}
+
+/// A kubeconfig with a token of the ServiceAccount, as its pod would have it.
+fn kubeconfig_of(cluster: &Cluster, account: &str) -> PathBuf {
+    let token = cluster.kubectl(&["create", "token", account]);
+    let admin = std::fs::read_to_string(&Environment::get().kubeconfig).expect("the kubeconfig is readable");
+    let file = cluster.file("kubeconfig", &admin);
+    let path = file.display().to_string();
+    let token = format!("--token={}", token.trim());
+    cluster.kubectl(&["config", "--kubeconfig", &path, "set-credentials", "operator", &token]);
+    cluster.kubectl(&["config", "--kubeconfig", &path, "set-context", "--current", "--user=operator"]);
+    file
+}
