@@ -5,6 +5,7 @@
 //! ended; while too many run, the partitions are paused and polling goes on. What a record means is none of
 //! this module's business.
 
+mod committer;
 mod dead_letters;
 mod group;
 mod member;

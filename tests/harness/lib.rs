@@ -14,6 +14,6 @@ mod waiting;
 pub use binary::Binary;
 pub use cluster::Cluster;
 pub use collector::{Collector, RecordedSpan};
-pub use environment::{Environment, loopback_address, unique};
+pub use environment::{Environment, loopback_address, reserved_port, unique};
 pub use pipeline::{Answer, LocalPipeline, PipelineSettings, Replica};
 pub use waiting::eventually;

@@ -166,6 +166,11 @@ impl LocalPipeline {
         format!("http://{}:9090{path}", self.address)
     }
 
+    /// Where the operator tells its metrics.
+    pub fn operator_metrics(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 9090))
+    }
+
     /// An HTTP client for it.
     pub fn client(&self) -> &reqwest::Client {
         &self.client

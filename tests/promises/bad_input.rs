@@ -2,10 +2,10 @@
 
 use std::{net::TcpListener, process::Command, time::Duration};
 
-use devstack::{Cache, Durability, Postgres, PostgresBinaries, PostgresSettings, Silent, free_port};
+use devstack::{Cache, Durability, Postgres, PostgresBinaries, PostgresSettings, Silent};
 use reqwest::StatusCode;
 use serde_json::json;
-use tests::{Cluster, Environment, LocalPipeline, PipelineSettings, eventually, loopback_address};
+use tests::{Cluster, Environment, LocalPipeline, PipelineSettings, eventually, loopback_address, reserved_port};
 
 use crate::crashes::start_kafka;
 
@@ -75,8 +75,7 @@ async fn a_taken_port_is_told_in_one_line_with_the_flag_that_changes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_started_before_its_database_and_broker_says_so_and_heals_when_they_come() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let ports = [(); 2].map(|()| free_port().expect("a free port"));
-    let [database_port, kafka_port] = ports;
+    let (database_port, kafka_port) = (reserved_port(), reserved_port());
     let postgres_folder = folder.path().join("postgres");
     let kafka_folder = folder.path().join("kafka");
     // The database is there once, so that its URL is known, and then away.

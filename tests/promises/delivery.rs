@@ -41,6 +41,14 @@ async fn of_two_hundred_messages_none_stays_pending_and_about_a_tenth_fails() {
     let counted = join_all(counted.map(|name| pipeline.metric(metrics, name))).await;
     let expected = [200, sent, failed].map(|count| Some(f64::from(u32::try_from(count).expect("a small number"))));
     assert_eq!(counted, expected);
+    let operator = pipeline.operator_metrics();
+    eventually("nothing is left to commit", Duration::from_secs(10), async || {
+        (pipeline.metric(operator, "smspipeline_consumer_lag_records").await? == 0.0).then_some(())
+    })
+    .await;
+    let processor = pipeline.replicas("processor")[0].metrics;
+    let commits = pipeline.metric(processor, "kafka_consumer_commits_total").await;
+    assert!(commits.is_some_and(|commits| commits > 0.0), "commits are counted");
 
     assert_eq!(pipeline.stop(), 0);
     let token = pipeline.internal_token();

@@ -1,7 +1,7 @@
 //! What librdkafka calls back: partitions come and go, commits end, the group's state is told.
 //!
-//! All callbacks run inside the poller's poll, on its thread. The lock is therefore never contended; it is
-//! never held across a poll, which would deadlock.
+//! All callbacks run inside the poller's poll, on its thread; only the committer shares the state with it. No
+//! lock of the state is held across a poll or a commit.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaError, RDKafkaErrorCode},
     topic_partition_list::TopicPartitionListElem,
 };
 use serde::Deserialize;
@@ -34,6 +34,8 @@ pub struct Group {
     check: Check,
     metrics: Metrics,
     state: Mutex<State>,
+    /// One commit at a time, so that an older position never follows a newer one.
+    committing: Mutex<()>,
 }
 
 /// What the poller and the callbacks share.
@@ -73,7 +75,7 @@ impl Group {
         let (sender, ended) = channel();
         let state =
             State { work: Work::default(), running: 0, partitions_came: false, ended, last_error: None, joined: false };
-        (Self { topic, check, metrics, state: Mutex::new(state) }, sender)
+        (Self { topic, check, metrics, state: Mutex::new(state), committing: Mutex::default() }, sender)
     }
 
     /// The state, with all ended tasks accounted for.
@@ -88,8 +90,15 @@ impl Group {
         state
     }
 
-    /// Commits what is due in `partitions`.
-    pub fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[i32], mode: CommitMode) {
+    /// Commits what is due, and waits until Kafka has it.
+    pub fn commit_all(&self, consumer: &BaseConsumer<Self>) {
+        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = self.state().work.partitions();
+        self.commit(consumer, &partitions);
+    }
+
+    /// Commits what is due in `partitions`; the caller sees to it that nobody else commits meanwhile.
+    fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
         let commits = self.state().work.take_commits(partitions);
         if commits.is_empty() {
             return;
@@ -100,10 +109,16 @@ impl Group {
                 tracing::error!(%error, partition, position, "position cannot be committed");
             }
         }
-        match (consumer.commit(&list, mode), mode) {
-            // The callback will tell.
-            (Ok(()), CommitMode::Async) => {}
-            (result, _) => self.commit_callback(result, &list),
+        match consumer.commit(&list, CommitMode::Sync) {
+            Ok(()) => self.metrics.committed(Committed::Stored),
+            Err(error) => {
+                self.metrics.committed(Committed::Failed);
+                tracing::warn!(%error, "offsets were not committed, and will be again");
+                let mut state = self.state();
+                for partition in self.partitions(&list) {
+                    state.work.commit_failed(partition);
+                }
+            }
         }
     }
 
@@ -141,10 +156,12 @@ impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         let partitions = self.partitions(list);
+        // Held until the partitions are released: a commit after that could undo one of their next owner.
+        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         if consumer.assignment_lost() {
             tracing::warn!(partitions = partitions.len(), "partitions lost: the group went on without this processor");
         } else {
-            self.commit(consumer, &partitions, CommitMode::Sync);
+            self.commit(consumer, &partitions);
         }
         let mut state = self.state();
         for partition in partitions {
@@ -173,20 +190,6 @@ impl ConsumerContext for Group {
         // Readiness follows at once, not at the next look.
         if !assigned.is_empty() {
             self.show(consumer);
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.metrics.committed(Committed::Stored),
-            Err(error) => {
-                self.metrics.committed(Committed::Failed);
-                tracing::warn!(%error, "offsets were not committed, and will be again");
-                let mut state = self.state();
-                for partition in self.partitions(offsets) {
-                    state.work.commit_failed(partition);
-                }
-            }
         }
     }
 }

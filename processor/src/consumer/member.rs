@@ -8,13 +8,14 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{BaseConsumer, Consumer},
     error::KafkaResult,
 };
 use telemetry::Check;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    committer::Committer,
     group::{Ended, Group},
     work::Place,
 };
@@ -33,19 +34,17 @@ const WAITING_BYTES: usize = 16 << 20;
 /// committed; this bounds how many, and so memory and what a crash repeats.
 const REMEMBERED_PER_SLOT: usize = 32;
 
-const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
-
 /// How often the health check follows the membership, which librdkafka tells as often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One membership of the group; dropping it leaves the group.
 pub struct Member {
-    consumer: BaseConsumer<Group>,
+    _committer: Committer,
+    consumer: Arc<BaseConsumer<Group>>,
     ended: Sender<Ended>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     paused: bool,
-    next_commit: Instant,
     next_look: Instant,
 }
 
@@ -72,17 +71,16 @@ impl Member {
     /// Begins a membership; the connection is made by polling.
     pub fn join(config: &ClientConfig, topic: &Arc<str>, check: Check, metrics: Metrics) -> KafkaResult<Self> {
         let (group, ended) = Group::new(Arc::clone(topic), check, metrics);
-        let consumer: BaseConsumer<Group> = config.create_with_context(group)?;
+        let consumer: Arc<BaseConsumer<Group>> = Arc::new(config.create_with_context(group)?);
         consumer.subscribe(&[topic])?;
-        let now = Instant::now();
         Ok(Self {
+            _committer: Committer::start(&consumer),
             consumer,
             ended,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             paused: false,
-            next_commit: now,
-            next_look: now + LOOK_INTERVAL,
+            next_look: Instant::now() + LOOK_INTERVAL,
         })
     }
 
@@ -140,20 +138,9 @@ impl Member {
         }
     }
 
-    /// Commits what is finished, if the last time is long enough ago.
-    pub fn commit_if_due(&mut self) {
-        let now = Instant::now();
-        if now >= self.next_commit {
-            self.next_commit = now + COMMIT_INTERVAL;
-            self.commit(CommitMode::Async);
-        }
-    }
-
-    /// Commits what is finished.
-    pub fn commit(&self, mode: CommitMode) {
-        let group = self.consumer.context();
-        let partitions = group.state().work.partitions();
-        group.commit(&self.consumer, &partitions, mode);
+    /// Commits what is finished, at the end of the membership; until then the committer does.
+    pub fn commit(&self) {
+        self.consumer.context().commit_all(&self.consumer);
     }
 
     /// Brings the health check up to date, if the last time is long enough ago.

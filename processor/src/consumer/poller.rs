@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Message,
-    consumer::{CommitMode, Consumer},
+    consumer::Consumer,
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Headers},
 };
@@ -103,7 +103,6 @@ where
             self.start_waiting(member, self.settings.max_in_flight.saturating_sub(running));
         }
         member.balance(taking, self.settings.max_in_flight);
-        member.commit_if_due();
         member.look_if_due();
         match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
             Some(Ok(message)) if taking == Taking::Yes => {
@@ -168,7 +167,7 @@ where
             tracing::warn!(unfinished, "not drained in time; what is unfinished will be taken up again");
         }
         member.abandon();
-        member.commit(CommitMode::Sync);
+        member.commit();
         drop(member);
         tracing::info!("left the consumer group");
     }

@@ -1,6 +1,9 @@
 //! sms-api away, overloaded or with another token: nothing is lost, and all heals by itself.
 
+use std::net::SocketAddr;
+
 use axum::http::StatusCode;
+use tokio::net::TcpSocket;
 
 use crate::{harness::Serving, report_end::ReportEnd, topics::Topics};
 
@@ -35,9 +38,10 @@ async fn reports_outlast_an_sms_api_that_asks_to_slow_down() {
 async fn reports_outlast_an_sms_api_that_is_away() {
     let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
     let ids = topics.request(20).await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    // Bound and not listening: nobody answers, and no other test can be given the port meanwhile.
+    let nobody = TcpSocket::new_v4().expect("a socket");
+    nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let url = format!("http://{}", nobody.local_addr().expect("an address"));
-    drop(nobody);
     let processor = Serving::start(&topics, &report_end, &[("report-url", &url), ("shutdown-timeout", "100ms")]).await;
     processor.until_readiness("Connection refused").await;
     processor.stop().await;
