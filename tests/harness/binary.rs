@@ -45,6 +45,12 @@ impl Binary {
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
+    /// Whether it says so itself.
+    pub async fn is_ready(&self) -> bool {
+        let Some(metrics) = self.metrics else { return false };
+        reqwest::get(format!("http://{metrics}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// Everything that it has printed so far.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()

@@ -63,12 +63,25 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
         columns.contains("ReplicasNotReady").then_some(())
     })
     .await;
+    eventually("the operator is ready, as its Deployment asks", Duration::from_secs(30), async || {
+        operator.is_ready().await.then_some(())
+    })
+    .await;
     assert!(!operator.output().contains("orbidden"), "{}", operator.output());
 
     let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
-    for refused in [["list", "secrets"], ["delete", "deployments"], ["create", "pods"], ["delete", "smspipelines"]] {
-        let answer = cluster.try_kubectl(&["auth", "can-i", refused[0], refused[1], &user]);
-        assert_eq!(text(&answer.stdout).trim(), "no", "{refused:?}");
+    let refused = [
+        ["list", "secrets"],
+        ["watch", "secrets"],
+        ["delete", "deployments"],
+        ["update", "deployments"],
+        ["create", "pods"],
+        ["patch", "smspipelines"],
+        ["delete", "smspipelines"],
+    ];
+    for [verb, resource] in refused {
+        let answer = cluster.try_kubectl(&["auth", "can-i", verb, resource, &user]);
+        assert_eq!(text(&answer.stdout).trim(), "no", "{verb} {resource}");
     }
 }
 
@@ -84,7 +97,13 @@ fn the_chart_holds_the_crd_and_the_images_of_its_own_version() {
 
 #[test]
 fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
-    for (value, named) in [("wathcNamespace=x", "wathcNamespace"), ("image.pullPolicy=Sometimes", "pullPolicy")] {
+    for (value, named) in [
+        ("wathcNamespace=x", "wathcNamespace"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("image.operator.digest=sha256:abc", "digest"),
+        ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
+        ("resources.limits.memory=lots", "memory"),
+    ] {
         let refused = helm(&["template", RELEASE, "--set", value]);
         let error = text(&refused.stderr);
         assert!(!refused.status.success() && error.contains(named), "{error}");

@@ -7,3 +7,4 @@ mod crashes;
 mod delivery;
 mod repository;
 mod tracing;
+mod up;
