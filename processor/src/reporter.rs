@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use contract::DeliveryReport;
+use contract::{DeliveryReport, problem::MESSAGE_NOT_FOUND};
 use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
 use telemetry::Check;
 use tokio::sync::Semaphore;
@@ -64,6 +64,7 @@ pub enum Answer {
 /// The part of an RFC 9457 problem document that we read.
 #[derive(Debug, serde::Deserialize)]
 struct Problem {
+    r#type: Option<String>,
     detail: Option<String>,
 }
 
@@ -148,18 +149,22 @@ async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(StatusCode
 /// What an answer means. A 4xx that speaks of the message is final; one that speaks of how we are set up
 /// (a wrong URL, a proxy in between) passes once somebody has set it right.
 fn judge(status: StatusCode, body: &[u8]) -> (Reported, Result<Answer, Failure>) {
+    let problem = serde_json::from_slice::<Problem>(body).ok();
+    let is = |kind: &str| problem.as_ref().is_some_and(|problem| problem.r#type.as_deref() == Some(kind));
     match status {
         status if status.is_success() => (Reported::Accepted, Ok(Answer::Accepted)),
-        StatusCode::NOT_FOUND => (Reported::UnknownMessage, Ok(refused("knows no such message", status, body))),
-        StatusCode::BAD_REQUEST => (Reported::Invalid, Ok(refused("finds the report invalid", status, body))),
+        StatusCode::NOT_FOUND if is(MESSAGE_NOT_FOUND) => {
+            (Reported::UnknownMessage, Ok(refused("knows no such message", status, problem)))
+        }
+        StatusCode::BAD_REQUEST => (Reported::Invalid, Ok(refused("finds the report invalid", status, problem))),
         StatusCode::UNAUTHORIZED => (Reported::Unauthorized, Err(Failure::Unauthorized)),
         StatusCode::TOO_MANY_REQUESTS => (Reported::Throttled, Err(Failure::Throttled)),
         status => (Reported::Unavailable, Err(Failure::Status(status))),
     }
 }
 
-fn refused(what: &str, status: StatusCode, body: &[u8]) -> Answer {
-    let detail = serde_json::from_slice::<Problem>(body).ok().and_then(|problem| problem.detail);
+fn refused(what: &str, status: StatusCode, problem: Option<Problem>) -> Answer {
+    let detail = problem.and_then(|problem| problem.detail);
     let detail: String = detail.iter().flat_map(|detail| detail.chars()).take(LONGEST_DETAIL).collect();
     let separator = if detail.is_empty() { "" } else { ": " };
     Answer::Refused { reason: format!("sms-api {what} ({}){separator}{detail}", status.as_u16()) }
@@ -214,8 +219,8 @@ mod tests {
 
     #[test]
     fn what_sms_api_never_takes_is_refused_with_its_words() {
-        check(404, "", Some("sms-api knows no such message (404)"));
-        check(404, "<html>", Some("sms-api knows no such message (404)"));
+        let unknown = format!(r#"{{"type":"{MESSAGE_NOT_FOUND}"}}"#);
+        check(404, &unknown, Some("sms-api knows no such message (404)"));
         let problem = r#"{"title":"Invalid","detail":"status is missing"}"#;
         check(400, problem, Some("sms-api finds the report invalid (400): status is missing"));
     }
@@ -226,6 +231,12 @@ mod tests {
             let status = StatusCode::from_u16(status).expect("a status code");
             assert!(judge(status, b"").1.is_err(), "{status}");
         }
+    }
+
+    #[test]
+    fn a_404_that_sms_api_did_not_give_costs_no_message() {
+        check(404, "<html>", None);
+        check(404, r#"{"type":"https://smspipeline.dev/problems/not-found"}"#, None);
     }
 
     #[test]

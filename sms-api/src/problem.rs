@@ -7,10 +7,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use contract::problem::PROBLEM_TYPES;
 use serde::Serialize;
-
-/// Where the types are documented; a type is a name first, and stable.
-const TYPES: &str = "https://smspipeline.dev/problems/";
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl Problem {
     fn body(&self) -> Body<'_> {
         let (name, status, title) = self.kind.words();
         Body {
-            r#type: format!("{TYPES}{name}"),
+            r#type: format!("{PROBLEM_TYPES}{name}"),
             title,
             status: status.as_u16(),
             detail: &self.detail,
@@ -191,6 +189,12 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn the_processor_recognises_an_unknown_message() {
+        let problem = Problem::new(Kind::MessageNotFound, "Message not found.");
+        assert_eq!(problem.body().r#type, contract::problem::MESSAGE_NOT_FOUND);
     }
 
     #[test]

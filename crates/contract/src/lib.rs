@@ -7,6 +7,7 @@
 mod dead_letter;
 mod delivery_report;
 pub mod headers;
+pub mod problem;
 mod sms_requested;
 
 pub use dead_letter::FailedMessage;

@@ -120,5 +120,6 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(report
         shared.received.send_modify(|received| received.push(Received { report, traceparent }));
         return status.into_response();
     }
-    (status, Json(serde_json::json!({ "detail": "as the test wants" }))).into_response()
+    let kind = (status == StatusCode::NOT_FOUND).then_some(contract::problem::MESSAGE_NOT_FOUND);
+    (status, Json(serde_json::json!({ "type": kind, "detail": "as the test wants" }))).into_response()
 }
