@@ -27,7 +27,7 @@ use kube::{
     runtime::{Controller, controller::Action, reflector::Store, watcher},
 };
 use serde_json::json;
-use telemetry::Check;
+use telemetry::{Check, error_chain};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
 };
 
 use apply::FIELD_MANAGER;
-use status::{Findings, Workloads};
+use status::{Findings, Unusable, Workloads};
 use validate::DefaultImages;
 
 /// How soon a pipeline that is as wanted is looked at again: what no watch tells of is found by then.
@@ -106,16 +106,21 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         // What we made goes with its owner; the topics stay.
         return Ok(Action::await_change());
     }
-    let referenced = dereference::dereference(&context.client, &pipeline).await?;
-    let mut findings = Findings {
-        valid: Ok(()),
-        topics: None,
-        workloads: None,
-        database_unreachable: referenced.database_unreachable.clone(),
-    };
+    let mut findings = Findings::default();
     let mut failed = None;
-    match validate::validate(&pipeline, &referenced, &context.images) {
-        Err(invalid) => findings.valid = Err(invalid),
+    let validated = match dereference::dereference(&context.client, &pipeline).await {
+        Ok(referenced) => {
+            findings.database_unreachable.clone_from(&referenced.database_unreachable);
+            validate::validate(&pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
+        }
+        Err(error) => {
+            let unread = Unusable::Unread(error_chain(&error));
+            failed = Some(error);
+            Err(unread)
+        }
+    };
+    match validated {
+        Err(unusable) => findings.usable = Err(unusable),
         Ok(validated) => {
             let desired = build::build(&validated);
             // Side by side: a broker that is away must not keep the objects waiting.
@@ -125,7 +130,7 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
             findings.workloads = Some(match applied {
                 Ok(workloads) => Ok(workloads),
                 Err(error) => {
-                    let message = error.to_string();
+                    let message = error_chain(&error);
                     failed = Some(error);
                     Err(message)
                 }
@@ -162,7 +167,7 @@ pub async fn run(
         .for_each(|result| async {
             if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
                 tracing::warn!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "watching failed; is the SmsPipeline CRD installed and may this ServiceAccount list it?"
                 );
             }
@@ -185,29 +190,13 @@ pub async fn run(
     }
 }
 
-/// An error and its causes in one line. Kube repeats a cause in the text of its effect; it is told once here.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if told.is_empty() {
-            told = text;
-        } else if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        next = error.source();
-    }
-    told
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "the signature is that of kube's controller")]
 fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.reconciled(ReconcileResult::failed);
     tracing::error!(
         pipeline = pipeline.name_any(),
         namespace = pipeline.namespace(),
-        error = chain(error),
+        error = error_chain(error),
         "reconcile failed"
     );
     match error {

@@ -47,7 +47,7 @@ pub use status::{SmsPipelineStatus, TopicStatus};
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.processor.replicas"),
     printcolumn(name = "Partitions", type_ = "integer", json_path = ".spec.kafka.topics.partitions"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters, because names of Services are made from it")
+    validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must have at most 40 characters of a-z, 0-9 and '-', the first a letter and the last no '-', because names of Services are made from it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SmsPipelineSpec {

@@ -30,7 +30,7 @@ use crate::{
     config::Local,
     controller::{
         build::build,
-        status::{self, Findings},
+        status::{self, Findings, Unusable},
         topics::Problem,
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
@@ -173,24 +173,36 @@ impl Pipeline {
     }
 
     async fn reconcile(&mut self, metrics: &Metrics) -> anyhow::Result<()> {
-        let referenced = secrets::dereference(&self.secrets, &self.current).await?;
         let images = DefaultImages { api: String::new(), processor: String::new() };
         let (name, namespace) = (self.current.name_any(), self.current.namespace().unwrap_or_default());
-        let mut findings = Findings {
-            valid: Ok(()),
-            topics: None,
-            workloads: None,
-            database_unreachable: referenced.database_unreachable.clone(),
+        let mut findings = Findings::default();
+        let mut failed = None;
+        let validated = match secrets::dereference(&self.secrets, &self.current).await {
+            Ok(referenced) => {
+                findings.database_unreachable.clone_from(&referenced.database_unreachable);
+                validate(&self.current, &referenced, &images).map_err(Unusable::Invalid)
+            }
+            Err(error) => {
+                let unread = Unusable::Unread(format!("{error:#}"));
+                failed = Some(error);
+                Err(unread)
+            }
         };
-        match validate(&self.current, &referenced, &images) {
-            Err(invalid) => findings.valid = Err(invalid),
+        match validated {
+            Err(unusable) => findings.usable = Err(unusable),
             Ok(validated) => {
-                let desired = build(&validated);
                 findings.topics = Some(self.topics(&validated).await);
-                self.supervisor.apply(&desired).await?;
-                let workloads = self.supervisor.observe(&desired).await?;
-                metrics.replicas(&namespace, &name, workloads.api.existing, workloads.processor.existing);
-                findings.workloads = Some(Ok(workloads));
+                findings.workloads = Some(match self.supervisor.run(&build(&validated)).await {
+                    Ok(workloads) => {
+                        metrics.replicas(&namespace, &name, workloads.api.existing, workloads.processor.existing);
+                        Ok(workloads)
+                    }
+                    Err(error) => {
+                        let message = format!("{error:#}");
+                        failed = Some(error);
+                        Err(message)
+                    }
+                });
             }
         }
         let before = self.current.status.as_ref();
@@ -201,7 +213,7 @@ impl Pipeline {
             replace_file(&self.status_file, &text)?;
         }
         self.topics = findings.topics;
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The topics, looked at again only when that is due: a broker need not be asked each second.

@@ -28,16 +28,26 @@ async fn an_invalid_message_is_answered_with_every_wrong_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_pipeline_is_refused_with_the_same_words_in_a_cluster_and_without_one() {
     let invalid = [
-        ("partitions: 6", "partitions: 0", "partitions must be from 1 to 1000"),
-        ("minDelay: 1s", "minDelay: 1m", "minDelay must not be longer than maxDelay"),
-        ("failurePercent: 10", "failurePercent: 101", "failurePercent must be from 0 to 100"),
-        ("prefix: sms", "prefix: '#'", "prefix must have 1 to 100 characters"),
+        ("partitions: 6", "partitions: 0", "spec.kafka.topics.partitions", "partitions must be from 1 to 1000"),
+        (
+            "minDelay: 1s",
+            "minDelay: 1m",
+            "spec.processor.provider.simulated",
+            "minDelay must not be longer than maxDelay",
+        ),
+        (
+            "failurePercent: 10",
+            "failurePercent: 101",
+            "simulated.failurePercent",
+            "failurePercent must be from 0 to 100",
+        ),
+        ("prefix: sms", "prefix: '#'", "spec.kafka.topics.prefix", "prefix must have 1 to 100 characters"),
+        ("name: notifications\n", "name: sms.prod\n", "metadata.name must have", "the first a letter"),
     ];
     let cluster = Cluster::namespace().await;
-    for (from, to, words) in invalid {
+    for (from, to, field, words) in invalid {
         let manifest = EXAMPLE.replacen(from, to, 1);
         assert_ne!(manifest, EXAMPLE, "{from:?} is in the example");
-        let field = from.split(':').next().expect("a field");
         let file = cluster.file("invalid.yaml", &manifest);
         let path = file.display().to_string();
 

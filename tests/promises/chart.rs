@@ -95,6 +95,17 @@ fn the_chart_holds_the_crd_and_the_images_of_its_own_version() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn with_its_default_values_everything_in_the_chart_is_accepted_by_the_api_server() {
+    let cluster = Cluster::namespace().await;
+    let rendered = helm(&["template", RELEASE, "--namespace", &cluster.namespace]);
+    let file = cluster.file("rendered.yaml", &text(&rendered.stdout));
+    let accepted = cluster.kubectl(&["apply", "--dry-run=server", "-f", &file.display().to_string()]);
+    for kind in ["customresourcedefinition", "clusterrole", "clusterrolebinding", "serviceaccount", "deployment"] {
+        assert!(accepted.contains(kind), "{kind} in {accepted}");
+    }
+}
+
 #[test]
 fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
     for (value, named) in [

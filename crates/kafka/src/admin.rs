@@ -8,7 +8,8 @@ use rdkafka::{
 
 use crate::{
     Error, Settings,
-    native::{self, PartitionOffsets, TopicDescription},
+    native::{self, TopicDescription},
+    offsets::{Groups, PartitionOffsets},
 };
 
 /// How long a broker may take to answer one admin call.
@@ -18,6 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
+    groups: Arc<Groups>,
 }
 
 /// A topic to be created.
@@ -37,7 +39,7 @@ impl Admin {
     /// Makes the client; connections are opened by the calls, so this does not wait for a broker.
     pub fn new(settings: &Settings, client_id: &str) -> Result<Self, Error> {
         let client = settings.client_config(client_id).create().map_err(Error::Settings)?;
-        Ok(Self { client: Arc::new(client) })
+        Ok(Self { client: Arc::new(client), groups: Arc::new(Groups::new(settings.clone())) })
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
@@ -68,7 +70,8 @@ impl Admin {
 
     /// First, committed and end offsets of a group in every given partition.
     pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
-        self.blocking("ListOffsets", move |client| native::offsets(client, &group, &partitions, TIMEOUT)).await
+        let groups = Arc::clone(&self.groups);
+        self.blocking("ListOffsets", move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
     }
 
     /// The native calls block, so they run on a thread that may.

@@ -5,10 +5,12 @@
 
 mod admin;
 mod native;
+mod offsets;
 mod settings;
 
 pub use admin::{Admin, NewTopic};
-pub use native::{PartitionOffsets, TopicDescription};
+pub use native::TopicDescription;
+pub use offsets::PartitionOffsets;
 pub use settings::Settings;
 
 /// Why an admin call failed.

@@ -2,15 +2,11 @@
 //!
 //! Each call makes a queue of its own and blocks on it until the answer is there. Pointers read from an
 //! answer live as long as its [`Answer`], so everything is copied out before that is dropped.
-#![expect(
-    unsafe_code,
-    reason = "rdkafka 0.39 wraps neither DescribeTopics nor ListOffsets nor ListConsumerGroupOffsets"
-)]
+#![expect(unsafe_code, reason = "rdkafka 0.39 wraps neither DescribeTopics nor ListOffsets")]
 
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, c_char, c_int},
-    ptr,
     time::Duration,
 };
 
@@ -18,18 +14,15 @@ use rdkafka::{
     admin::AdminClient,
     bindings::{
         rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-        rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
-        rd_kafka_ListConsumerGroupOffsets, rd_kafka_ListConsumerGroupOffsets_destroy,
-        rd_kafka_ListConsumerGroupOffsets_new, rd_kafka_ListConsumerGroupOffsets_result_groups, rd_kafka_ListOffsets,
+        rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_ListOffsets,
         rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition,
         rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
         rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
         rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string,
-        rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListConsumerGroupOffsets_result,
-        rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string,
-        rd_kafka_event_t, rd_kafka_group_result_error, rd_kafka_group_result_partitions, rd_kafka_queue_destroy,
+        rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy,
+        rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_t, rd_kafka_queue_destroy,
         rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t,
-        rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_t,
+        rd_kafka_topic_partition_t,
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
@@ -37,11 +30,7 @@ use rdkafka::{
 
 use crate::Error;
 
-type Client = AdminClient<DefaultClientContext>;
-
-/// The marks of `ListOffsets` for the end and for the first offset that still exists. Source: KIP-396.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
+pub(crate) type Client = AdminClient<DefaultClientContext>;
 
 /// A topic as the broker tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,28 +39,6 @@ pub struct TopicDescription {
     pub topic_id: String,
     /// How many partitions it has.
     pub partitions: i32,
-}
-
-/// How far a consumer group has come in one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionOffsets {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// First offset that still exists.
-    pub earliest: i64,
-    /// Next offset the group reads; `None` before its first commit.
-    pub committed: Option<i64>,
-    /// Offset that the next record will get.
-    pub end: i64,
-}
-
-impl PartitionOffsets {
-    /// Records that the group has not committed yet.
-    pub fn lag(&self) -> i64 {
-        (self.end - self.committed.unwrap_or(self.earliest).max(self.earliest)).max(0)
-    }
 }
 
 /// The answer to one admin call.
@@ -172,71 +139,17 @@ pub(crate) fn describe_topics(
     }
 }
 
-pub(crate) fn offsets(
-    client: &Client,
-    group: &str,
-    partitions: &[(String, i32)],
-    timeout: Duration,
-) -> Result<Vec<PartitionOffsets>, Error> {
-    // Committed first: a record finished in between then counts as lag for a moment, never as less than none.
-    let committed = committed_offsets(client, group, partitions, timeout)?;
-    let earliest = list_offsets(client, partitions, EARLIEST, timeout)?;
-    let end = list_offsets(client, partitions, LATEST, timeout)?;
-    Ok(partitions
-        .iter()
-        .filter_map(|place| {
-            Some(PartitionOffsets {
-                topic: place.0.clone(),
-                partition: place.1,
-                earliest: *earliest.get(place)?,
-                committed: committed.get(place).copied(),
-                end: *end.get(place)?,
-            })
-        })
-        .collect())
-}
-
-fn committed_offsets(
-    client: &Client,
-    group: &str,
-    partitions: &[(String, i32)],
-    timeout: Duration,
-) -> Result<BTreeMap<(String, i32), i64>, Error> {
-    const NAME: &str = "ListConsumerGroupOffsets";
-    let wanted = partition_list(partitions, Offset::Invalid, NAME)?;
-    let group = c_string(group, NAME)?;
-    // SAFETY: the request is made and destroyed here and copies its arguments; results are copied out
-    // while `answer` lives, and one group was asked for, so the list holds one.
-    unsafe {
-        let mut request = rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), wanted.ptr());
-        let answer = call(
-            client,
-            NAME,
-            rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
-            timeout,
-            |native, options, queue| rd_kafka_ListConsumerGroupOffsets(native, &raw mut request, 1, options, queue),
-        );
-        rd_kafka_ListConsumerGroupOffsets_destroy(request);
-        let answer = answer?;
-        let mut count = 0;
-        let result = rd_kafka_event_ListConsumerGroupOffsets_result(answer.0);
-        let groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-        if count == 0 {
-            return Err(Error::Call { call: NAME, reason: "the answer names no group".to_owned() });
-        }
-        let error = rd_kafka_group_result_error(*groups);
-        if !error.is_null() {
-            return Err(Error::Call { call: NAME, reason: text(rd_kafka_error_string(error)) });
-        }
-        let list = rd_kafka_group_result_partitions(*groups);
-        Ok(elements(list)
-            .filter(|element| element.offset >= 0)
-            .map(|element| (place(element), element.offset))
-            .collect())
+/// Refuses an element that carries an error.
+fn checked(element: &rd_kafka_topic_partition_t, call: &'static str) -> Result<((String, i32), i64), Error> {
+    if element.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok((place(element), element.offset));
     }
+    let code = rdkafka::types::RDKafkaErrorCode::from(element.err);
+    Err(Error::Topic { call, topic: place(element).0, reason: code.to_string() })
 }
 
-fn list_offsets(
+/// Offsets of many partitions in one call; every partition asked for is in the answer.
+pub(crate) fn list_offsets(
     client: &Client,
     partitions: &[(String, i32)],
     mark: i64,
@@ -260,11 +173,9 @@ fn list_offsets(
         )?;
         let mut count = 0;
         let infos = rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(answer.0), &raw mut count);
-        Ok((0..count)
-            .map(|index| &*rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index)))
-            .filter(|element| element.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR)
-            .map(|element| (place(element), element.offset))
-            .collect())
+        (0..count)
+            .map(|index| checked(&*rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index)), NAME))
+            .collect()
     }
 }
 
@@ -279,18 +190,6 @@ fn partition_list(
             .map_err(|error| Error::Call { call, reason: error.to_string() })?;
     }
     Ok(list)
-}
-
-/// # Safety
-/// `list` is null or a valid list that outlives the iterator.
-unsafe fn elements<'a>(
-    list: *const rd_kafka_topic_partition_list_t,
-) -> impl Iterator<Item = &'a rd_kafka_topic_partition_t> {
-    // SAFETY: promised by the caller; `cnt` is the number of elements.
-    unsafe {
-        let (first, count) = if list.is_null() { (ptr::null_mut(), 0) } else { ((*list).elems, (*list).cnt) };
-        (0..usize::try_from(count).unwrap_or_default()).map(move |index| &*first.add(index))
-    }
 }
 
 fn place(element: &rd_kafka_topic_partition_t) -> (String, i32) {
@@ -310,35 +209,4 @@ unsafe fn text(pointer: *const c_char) -> String {
 
 fn c_string(value: &str, call: &'static str) -> Result<CString, Error> {
     CString::new(value).map_err(|_| Error::Call { call, reason: format!("{value:?} holds a NUL byte") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(earliest: i64, committed: Option<i64>, end: i64, lag: i64) {
-        let offsets = PartitionOffsets { topic: "sms.requests".to_owned(), partition: 0, earliest, committed, end };
-        assert_eq!(offsets.lag(), lag);
-    }
-
-    #[test]
-    fn lag_is_what_is_not_committed() {
-        check(0, Some(7), 10, 3);
-    }
-
-    #[test]
-    fn before_the_first_commit_everything_that_exists_is_lag() {
-        check(4, None, 10, 6);
-    }
-
-    #[test]
-    fn records_deleted_by_retention_are_no_lag() {
-        check(8, Some(3), 10, 2);
-    }
-
-    #[test]
-    fn lag_is_never_negative() {
-        check(0, Some(11), 10, 0);
-    }
 }

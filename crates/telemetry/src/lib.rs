@@ -3,6 +3,7 @@
 //! Knows nothing of messages, pipelines or topics: the services bring their own metrics and their own
 //! health checks, and this crate serves them in one way.
 
+mod error_chain;
 pub mod health;
 pub mod logging;
 pub mod server;
@@ -11,6 +12,7 @@ pub mod trace_context;
 
 use std::net::SocketAddr;
 
+pub use error_chain::error_chain;
 pub use health::{Check, Health};
 pub use logging::{LogFormat, Telemetry};
 

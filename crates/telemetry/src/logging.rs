@@ -7,7 +7,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::Settings;
 
@@ -37,20 +37,28 @@ impl Telemetry {
             }
             LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).boxed(),
         };
-        let tracer_provider = settings
+        let provider = settings
             .otlp_endpoint
             .as_deref()
             .map(|endpoint| tracer_provider(service, endpoint, settings.trace_sample_percent))
-            .transpose()?;
+            .transpose();
+        // Traces are told of, never died of: the service's own work needs no collector.
+        let (tracer_provider, unusable) = match provider {
+            Ok(provider) => (provider, None),
+            Err(error) => (None, Some(error)),
+        };
         let spans = tracer_provider
             .as_ref()
             .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
         tracing_subscriber::registry()
-            .with(filter)
-            .with(lines)
-            .with(spans)
+            .with(lines.with_filter(filter))
+            // A filter of its own: fewer log lines must not mean fewer traces.
+            .with(spans.with_filter(LevelFilter::INFO))
             .try_init()
             .context("logging is already set up in this process")?;
+        if let Some(error) = unusable {
+            tracing::error!(error = format!("{error:#}"), "no traces are sent");
+        }
         Ok(Self { tracer_provider })
     }
 

@@ -1,6 +1,6 @@
 //! The port that operators and Kubernetes look at: `/metrics`, `/healthz` and `/readyz`.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
@@ -18,6 +18,9 @@ use crate::health::{Health, Report};
 
 /// Media type of OpenMetrics text. Source: the OpenMetrics 1.0 specification, section "Overall structure".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How long requests under way may take to end after the shutdown.
+const DRAIN: Duration = Duration::from_secs(1);
 
 struct Observed {
     registry: Registry,
@@ -41,7 +44,16 @@ pub async fn serve(
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(Arc::new(Observed { registry, health }));
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        // A connection on which half a request has arrived would otherwise be waited for without end.
+        () = overdue => Ok(()),
+    }
 }
 
 /// Liveness: the process answers. Says nothing about PostgreSQL or Kafka on purpose: restarting us would

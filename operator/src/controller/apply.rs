@@ -1,7 +1,7 @@
 //! Step 4 of reconcile: makes the cluster hold what was built. The only writer of child objects.
 //!
-//! Server-side apply with one field manager. An object of a foreign owner is refused, never adopted: the
-//! first apply of an object is not forced, and later ones carry the uid of the object proven ours.
+//! Server-side apply with one field manager. An object found with a foreign owner is refused: the first apply of
+//! an object is not forced, and later ones carry the uid of the object proven ours.
 
 use std::fmt::Debug;
 
@@ -66,7 +66,9 @@ fn state(deployment: &Deployment) -> WorkloadState {
     let available = status.available_replicas.unwrap_or_default();
     let updated = status.updated_replicas.unwrap_or_default();
     let existing = status.replicas.unwrap_or_default();
-    WorkloadState { desired, existing, ready: if seen { available.min(updated) } else { 0 }, detail: None }
+    // Those of an older template may all be among the available ones; they do not count for the new one.
+    let ready = (available - (existing - updated)).clamp(0, updated.max(0));
+    WorkloadState { desired, existing, ready: if seen { ready } else { 0 }, detail: None }
 }
 
 #[cfg(test)]
@@ -74,12 +76,12 @@ mod tests {
     use super::*;
     use k8s_openapi::api::apps::v1::{DeploymentSpec, DeploymentStatus};
 
-    fn deployment(generation: i64, observed: i64, updated: i32, available: i32) -> Deployment {
+    fn deployment(generation: i64, observed: i64, existing: i32, updated: i32, available: i32) -> Deployment {
         let mut deployment = Deployment {
             spec: Some(DeploymentSpec { replicas: Some(3), ..DeploymentSpec::default() }),
             status: Some(DeploymentStatus {
                 observed_generation: Some(observed),
-                replicas: Some(3),
+                replicas: Some(existing),
                 updated_replicas: Some(updated),
                 available_replicas: Some(available),
                 ..DeploymentStatus::default()
@@ -92,13 +94,18 @@ mod tests {
 
     #[test]
     fn only_available_replicas_of_the_current_template_are_ready() {
-        assert_eq!(state(&deployment(2, 2, 3, 3)).ready, 3);
-        assert_eq!(state(&deployment(2, 2, 1, 3)).ready, 1);
-        assert_eq!(state(&deployment(2, 2, 3, 2)).ready, 2);
+        assert_eq!(state(&deployment(2, 2, 3, 3, 3)).ready, 3);
+        assert_eq!(state(&deployment(2, 2, 3, 3, 2)).ready, 2);
+        assert_eq!(state(&deployment(2, 2, 4, 2, 3)).ready, 1);
+    }
+
+    #[test]
+    fn an_old_replica_that_still_runs_does_not_hide_that_the_new_one_does_not_start() {
+        assert_eq!(state(&deployment(2, 2, 2, 1, 1)).ready, 0);
     }
 
     #[test]
     fn the_status_of_an_older_template_says_nothing() {
-        assert_eq!(state(&deployment(3, 2, 3, 3)).ready, 0);
+        assert_eq!(state(&deployment(3, 2, 3, 3, 3)).ready, 0);
     }
 }

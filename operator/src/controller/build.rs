@@ -1,7 +1,7 @@
 //! Step 3 of reconcile: which objects should exist. Pure.
 //!
 //! Takes only a [`ValidatedPipeline`], so it cannot fail and needs no cluster. To add a kind: one file here,
-//! one field in [`Desired`], one line in `apply`, one rule in the chart's role.
+//! one field in [`Desired`], one line in `apply`, one `.owns()` in the controller, one rule in the chart's role.
 
 mod api;
 mod metadata;
@@ -106,6 +106,8 @@ mod tests {
                 let context = container.security_context.as_ref().expect("a container security context");
                 assert_eq!(context.allow_privilege_escalation, Some(false));
                 assert_eq!(context.read_only_root_filesystem, Some(true));
+                let dropped = context.capabilities.as_ref().and_then(|capabilities| capabilities.drop.as_deref());
+                assert_eq!(dropped, Some(["ALL".to_owned()].as_slice()));
             }
         }
     }

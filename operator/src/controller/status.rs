@@ -1,4 +1,4 @@
-//! Step 5 of reconcile: what was found and applied, as conditions. Pure, but for the one write at the end.
+//! Step 5 of reconcile: what was found and applied, as conditions. Pure; the caller writes the status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -12,13 +12,28 @@ use crate::{
 #[derive(Debug)]
 pub struct Findings {
     /// Whether the resource could be used; not, for example, when a Secret is missing.
-    pub valid: Result<(), Invalid>,
+    pub usable: Result<(), Unusable>,
     /// The topics, or why they are not as wanted; absent when it did not come to that.
     pub topics: Option<Result<Vec<TopicStatus>, Problem>>,
     /// The two workloads, or why they could not be applied; absent when it did not come to that.
     pub workloads: Option<Result<Workloads, String>>,
     /// Why the database seems to be away, told only while the API is not available.
     pub database_unreachable: Option<String>,
+}
+
+/// Why nothing could be built from the resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// What it names is not there or not as it must be.
+    Invalid(Invalid),
+    /// What it names could not be read.
+    Unread(String),
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { usable: Ok(()), topics: None, workloads: None, database_unreachable: None }
+    }
 }
 
 /// The two workloads as they are.
@@ -100,9 +115,10 @@ pub fn explanation(status: &SmsPipelineStatus) -> String {
 }
 
 fn secrets_resolved(findings: &Findings) -> Finding {
-    match &findings.valid {
+    match &findings.usable {
         Ok(()) => is("Found", "every Secret that the spec names is there"),
-        Err(invalid) => {
+        Err(Unusable::Unread(reason)) => Finding { status: "Unknown", reason: "ReadFailed", message: reason.clone() },
+        Err(Unusable::Invalid(invalid)) => {
             let reason = match invalid {
                 Invalid::NoSecret { .. } => "SecretNotFound",
                 Invalid::NoKey { .. } => "SecretKeyNotFound",
@@ -125,7 +141,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Refused(_) => "PartitionGrowthForbidden",
                 Problem::Pending => "TopicsPending",
             };
-            is_not(reason, problem.to_string())
+            is_not(reason, telemetry::error_chain(problem))
         }
     }
 }
@@ -184,7 +200,7 @@ mod tests {
     fn findings() -> Findings {
         let running = WorkloadState { desired: 2, existing: 2, ready: 2, detail: None };
         Findings {
-            valid: Ok(()),
+            usable: Ok(()),
             topics: Some(Ok(vec![TopicStatus {
                 name: "sms.requests".to_owned(),
                 topic_id: "AAAA".to_owned(),
@@ -214,7 +230,7 @@ mod tests {
     #[test]
     fn every_condition_is_there_from_the_first_visit_on() {
         let no_secret = Invalid::NoSecret { field: "spec.x", name: "x".to_owned(), namespace: "default".to_owned() };
-        let findings = Findings { valid: Err(no_secret), topics: None, workloads: None, database_unreachable: None };
+        let findings = Findings { usable: Err(Unusable::Invalid(no_secret)), ..Findings::default() };
         let status = summarize("notifications", Some(1), None, &findings, at(0));
         let found: Vec<_> =
             status.conditions.iter().map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect();
@@ -226,6 +242,13 @@ mod tests {
             ("ProcessorAvailable", "Unknown"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_unknown_and_not_missing() {
+        let findings = Findings { usable: Err(Unusable::Unread("forbidden".to_owned())), ..Findings::default() };
+        check(&findings, "SecretsResolved", "Unknown ReadFailed: forbidden");
+        check(&findings, "Ready", "False ReadFailed: forbidden");
     }
 
     #[test]

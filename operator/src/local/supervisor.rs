@@ -76,9 +76,15 @@ impl Supervisor {
         Ok(Self { places, metrics_address, replicas_file, running: BTreeMap::new(), client, listed: String::new() })
     }
 
+    /// Makes the processes of this machine what was built, and tells how far they have come.
+    pub async fn run(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
+        self.apply(desired).await?;
+        self.observe(desired).await
+    }
+
     /// Makes the processes of this machine what was built. What has changed is stopped and started again,
     /// one replica after the other.
-    pub async fn apply(&mut self, desired: &Desired) -> anyhow::Result<()> {
+    async fn apply(&mut self, desired: &Desired) -> anyhow::Result<()> {
         secrets::write(&self.places.secrets, &desired.internal_secret)?;
         let wanted = self.wanted(desired)?;
         let unwanted: Vec<_> = self.running.keys().filter(|&name| !wanted.contains_key(name)).cloned().collect();
@@ -99,7 +105,7 @@ impl Supervisor {
     }
 
     /// How far the workloads have come; also keeps `replicas.json` up to date.
-    pub async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
+    async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
         let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
         let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
         let workloads =

@@ -20,12 +20,12 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             environment: vec![
                 ("HTTP_ADDRESS", HTTP_PORT.everywhere()),
                 ("INTERNAL_ADDRESS", INTERNAL_PORT.everywhere()),
-                ("DATABASE_URL_FILE", secret_file(&database.name, &database.key)),
-                ("INTERNAL_TOKEN_FILE", secret_file(internal, INTERNAL_TOKEN_KEY)),
+                ("DATABASE_URL_FILE", secret_file("database", &database.key)),
+                ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
                 ("REQUESTS_TOPIC", pipeline.topics.requests.name.clone()),
             ],
-            secrets: vec![database.name.clone(), internal.clone()],
-            termination_grace_seconds: 30,
+            secrets: vec![("database", database.name.clone()), ("internal", internal.clone())],
+            termination_grace_seconds: 35,
         },
     )
 }

@@ -4,8 +4,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
         core::v1::{
-            Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, PodSecurityContext, PodSpec,
-            PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+            Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
+            PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
+            SleepAction, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -33,6 +34,9 @@ pub const INTERNAL_PORT: Port = Port { name: "internal", number: 8081 };
 /// Metrics and health, of every workload.
 pub const METRICS_PORT: Port = Port { name: "metrics", number: 9090 };
 
+/// How long Services may take to forget a pod that ends.
+const SERVICES_FORGET_SECONDS: i64 = 5;
+
 /// Where Secrets are mounted, each in a folder of its own.
 const SECRETS: &str = "/etc/sms/secrets";
 
@@ -53,14 +57,15 @@ pub(super) struct Pod {
     pub command: Vec<&'static str>,
     pub ports: Vec<Port>,
     pub environment: Vec<(&'static str, String)>,
-    /// Names of the Secrets to mount.
-    pub secrets: Vec<String>,
+    /// The Secrets to mount: what they are for, and their names.
+    pub secrets: Vec<(&'static str, String)>,
     pub termination_grace_seconds: i64,
 }
 
-/// The file that holds `key` of the mounted Secret `name`.
-pub(super) fn secret_file(name: &str, key: &str) -> String {
-    format!("{SECRETS}/{name}/{key}")
+/// The file that holds `key` of the Secret mounted for `purpose`. The purpose names the volume, because not every
+/// name of a Secret can.
+pub(super) fn secret_file(purpose: &str, key: &str) -> String {
+    format!("{SECRETS}/{purpose}/{key}")
 }
 
 pub(super) fn environment(name: &str, value: impl Into<String>) -> EnvVar {
@@ -90,7 +95,7 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
         image: Some(pod.workload.image.clone()),
         command: Some(command.iter().map(|&part| part.to_owned()).collect()),
         env: Some(variables(pipeline, pod)),
-        volume_mounts: Some(pod.secrets.iter().map(|secret| mount(secret)).collect()),
+        volume_mounts: Some(pod.secrets.iter().map(|(purpose, _)| mount(purpose)).collect()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
@@ -112,10 +117,11 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
         containers: vec![Container {
             ports: Some(pod.ports.iter().map(|&port| container_port(port)).collect()),
             liveness_probe: Some(probe("/healthz", 10, 3)),
-            readiness_probe: Some(probe("/readyz", 2, 1)),
+            readiness_probe: Some(probe("/readyz", 2, 2)),
+            lifecycle: pod.ports.contains(&HTTP_PORT).then(leave_services_first),
             ..container(pod.component, &pod.command)
         }],
-        volumes: Some(pod.secrets.iter().map(|secret| volume(secret)).collect()),
+        volumes: Some(pod.secrets.iter().map(|(purpose, secret)| volume(purpose, secret)).collect()),
         termination_grace_period_seconds: Some(pod.termination_grace_seconds),
         ..PodSpec::default()
     }
@@ -141,6 +147,15 @@ fn container_port(port: Port) -> ContainerPort {
     }
 }
 
+/// A pod that is asked to end is sent requests for some moments more, until every node has heard of it.
+fn leave_services_first() -> Lifecycle {
+    let sleep = SleepAction { seconds: SERVICES_FORGET_SECONDS };
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler { sleep: Some(sleep), ..LifecycleHandler::default() }),
+        ..Lifecycle::default()
+    }
+}
+
 fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
@@ -154,18 +169,18 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn volume(secret: &str) -> Volume {
+fn volume(purpose: &str, secret: &str) -> Volume {
     Volume {
-        name: secret.to_owned(),
+        name: purpose.to_owned(),
         secret: Some(SecretVolumeSource { secret_name: Some(secret.to_owned()), ..SecretVolumeSource::default() }),
         ..Volume::default()
     }
 }
 
-fn mount(secret: &str) -> VolumeMount {
+fn mount(purpose: &str) -> VolumeMount {
     VolumeMount {
-        name: secret.to_owned(),
-        mount_path: format!("{SECRETS}/{secret}"),
+        name: purpose.to_owned(),
+        mount_path: format!("{SECRETS}/{purpose}"),
         read_only: Some(true),
         ..VolumeMount::default()
     }

@@ -1,0 +1,153 @@
+//! How far a consumer group has come, without joining it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    topic_partition_list::{Offset, TopicPartitionList},
+};
+
+use crate::{
+    Error, Settings,
+    native::{self, Client},
+};
+
+/// The marks of `ListOffsets` for the end and for the first offset that still exists. Source: KIP-396.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// How far a consumer group has come in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionOffsets {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// First offset that still exists.
+    pub earliest: i64,
+    /// Next offset the group reads; `None` before its first commit.
+    pub committed: Option<i64>,
+    /// Offset that the next record will get.
+    pub end: i64,
+}
+
+impl PartitionOffsets {
+    /// Records that the group has not committed yet.
+    pub fn lag(&self) -> i64 {
+        (self.end - self.committed.unwrap_or(self.earliest).max(self.earliest)).max(0)
+    }
+}
+
+/// Reads what groups have committed, with a consumer for each group that never subscribes.
+///
+/// The admin call ListConsumerGroupOffsets would need one client for all groups, but librdkafka aborts the
+/// process when a call that asks a group's coordinator outlives the broker (librdkafka issue 4605, open in 2.12).
+pub(crate) struct Groups {
+    settings: Settings,
+    readers: Mutex<HashMap<String, Arc<BaseConsumer>>>,
+}
+
+impl Groups {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, readers: Mutex::default() }
+    }
+
+    pub(crate) fn offsets(
+        &self,
+        client: &Client,
+        group: &str,
+        partitions: &[(String, i32)],
+        timeout: Duration,
+    ) -> Result<Vec<PartitionOffsets>, Error> {
+        // Committed first: a record finished in between then counts as lag for a moment, never as less than none.
+        let committed = self.committed(group, partitions, timeout)?;
+        let earliest = native::list_offsets(client, partitions, EARLIEST, timeout)?;
+        let end = native::list_offsets(client, partitions, LATEST, timeout)?;
+        let offsets = |place: &(String, i32)| {
+            Some(PartitionOffsets {
+                topic: place.0.clone(),
+                partition: place.1,
+                earliest: *earliest.get(place)?,
+                committed: committed.get(place).copied(),
+                end: *end.get(place)?,
+            })
+        };
+        // One partition left out would make the whole look better than it is.
+        let complete: Option<Vec<_>> = partitions.iter().map(offsets).collect();
+        complete.ok_or_else(|| Error::Call { call: "ListOffsets", reason: "the answer lacks a partition".to_owned() })
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        partitions: &[(String, i32)],
+        timeout: Duration,
+    ) -> Result<BTreeMap<(String, i32), i64>, Error> {
+        let failed = |error: rdkafka::error::KafkaError| Error::Call { call: CALL, reason: error.to_string() };
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
+        let reader = self.reader(group)?;
+        // It has nothing to say but errors, which would pile up unheard while a broker is away.
+        while reader.poll(Duration::ZERO).is_some() {}
+        let committed = reader.committed_offsets(list, timeout).map_err(failed)?;
+        let mut offsets = BTreeMap::new();
+        for element in committed.elements() {
+            element.error().map_err(failed)?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert((element.topic().to_owned(), element.partition()), offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn reader(&self, group: &str) -> Result<Arc<BaseConsumer>, Error> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = readers.get(group) {
+            return Ok(Arc::clone(reader));
+        }
+        let mut config = self.settings.client_config("sms-operator-lag");
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let reader: Arc<BaseConsumer> = Arc::new(config.create().map_err(Error::Settings)?);
+        readers.insert(group.to_owned(), Arc::clone(&reader));
+        Ok(reader)
+    }
+}
+
+const CALL: &str = "OffsetFetch";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(earliest: i64, committed: Option<i64>, end: i64, lag: i64) {
+        let offsets = PartitionOffsets { topic: "sms.requests".to_owned(), partition: 0, earliest, committed, end };
+        assert_eq!(offsets.lag(), lag);
+    }
+
+    #[test]
+    fn lag_is_what_is_not_committed() {
+        check(0, Some(7), 10, 3);
+    }
+
+    #[test]
+    fn before_the_first_commit_everything_that_exists_is_lag() {
+        check(4, None, 10, 6);
+    }
+
+    #[test]
+    fn records_deleted_by_retention_are_no_lag() {
+        check(8, Some(3), 10, 2);
+    }
+
+    #[test]
+    fn lag_is_never_negative() {
+        check(0, Some(11), 10, 0);
+    }
+}
