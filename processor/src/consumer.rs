@@ -9,6 +9,7 @@ mod committer;
 mod dead_letters;
 mod group;
 mod member;
+mod membership;
 mod poller;
 mod work;
 

@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::Context;
-use contract::{DeliveryReport, problem::MESSAGE_NOT_FOUND};
+use contract::{
+    DeliveryReport,
+    problem::{MESSAGE_NOT_FOUND, PROBLEM_TYPES},
+};
 use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
 use telemetry::Check;
 use tokio::sync::Semaphore;
@@ -146,17 +149,19 @@ async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(StatusCode
     Ok((status, response.bytes().await?.into()))
 }
 
-/// What an answer means. A 4xx that speaks of the message is final; one that speaks of how we are set up
-/// (a wrong URL, a proxy in between) passes once somebody has set it right.
+/// What an answer means. A 4xx in which sms-api itself speaks of the message is final; one that speaks of how
+/// we are set up (a wrong URL), or that somebody else on the way gave (a proxy), passes once that is set right.
 fn judge(status: StatusCode, body: &[u8]) -> (Reported, Result<Answer, Failure>) {
     let problem = serde_json::from_slice::<Problem>(body).ok();
-    let is = |kind: &str| problem.as_ref().is_some_and(|problem| problem.r#type.as_deref() == Some(kind));
+    let kind = problem.as_ref().and_then(|problem| problem.r#type.as_deref()).unwrap_or_default();
     match status {
         status if status.is_success() => (Reported::Accepted, Ok(Answer::Accepted)),
-        StatusCode::NOT_FOUND if is(MESSAGE_NOT_FOUND) => {
+        StatusCode::NOT_FOUND if kind == MESSAGE_NOT_FOUND => {
             (Reported::UnknownMessage, Ok(refused("knows no such message", status, problem)))
         }
-        StatusCode::BAD_REQUEST => (Reported::Invalid, Ok(refused("finds the report invalid", status, problem))),
+        StatusCode::BAD_REQUEST if kind.starts_with(PROBLEM_TYPES) => {
+            (Reported::Invalid, Ok(refused("finds the report invalid", status, problem)))
+        }
         StatusCode::UNAUTHORIZED => (Reported::Unauthorized, Err(Failure::Unauthorized)),
         StatusCode::TOO_MANY_REQUESTS => (Reported::Throttled, Err(Failure::Throttled)),
         status => (Reported::Unavailable, Err(Failure::Status(status))),
@@ -221,22 +226,25 @@ mod tests {
     fn what_sms_api_never_takes_is_refused_with_its_words() {
         let unknown = format!(r#"{{"type":"{MESSAGE_NOT_FOUND}"}}"#);
         check(404, &unknown, Some("sms-api knows no such message (404)"));
-        let problem = r#"{"title":"Invalid","detail":"status is missing"}"#;
-        check(400, problem, Some("sms-api finds the report invalid (400): status is missing"));
+        let invalid = format!(r#"{{"type":"{PROBLEM_TYPES}invalid-fields","detail":"status is missing"}}"#);
+        check(400, &invalid, Some("sms-api finds the report invalid (400): status is missing"));
     }
 
     #[test]
     fn what_may_pass_is_tried_again() {
-        for status in [301, 401, 403, 405, 408, 413, 415, 429, 500, 502, 503, 504] {
+        for status in [301, 400, 401, 403, 405, 408, 413, 415, 429, 500, 502, 503, 504] {
             let status = StatusCode::from_u16(status).expect("a status code");
             assert!(judge(status, b"").1.is_err(), "{status}");
         }
     }
 
     #[test]
-    fn a_404_that_sms_api_did_not_give_costs_no_message() {
+    fn a_refusal_that_sms_api_did_not_give_costs_no_message() {
         check(404, "<html>", None);
         check(404, r#"{"type":"https://smspipeline.dev/problems/not-found"}"#, None);
+        for body in ["<html>", "{}", r#"{"type":null}"#, r#"{"type":"about:blank","detail":"bad"}"#] {
+            check(400, body, None);
+        }
     }
 
     #[test]

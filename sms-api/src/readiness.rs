@@ -49,7 +49,11 @@ async fn schema_state(options: &PgConnectOptions, kept: &mut Option<PgConnection
 }
 
 /// Watches whether Kafka answers and has the requests topic; tells it to the relay, too. Never creates a topic.
+///
+/// Once it was there, its loss no longer makes this replica unready: messages go on to be stored, delivery reports
+/// need only PostgreSQL, and all replicas would leave their Services at the same moment.
 pub async fn watch_kafka(admin: kafka::Admin, topic: String, check: Check, is_up: watch::Sender<bool>) {
+    let mut was_up = false;
     loop {
         let problem = match admin.describe_topics(vec![topic.clone()]).await {
             Ok(topics) if topics.contains_key(&topic) => None,
@@ -58,7 +62,11 @@ pub async fn watch_kafka(admin: kafka::Admin, topic: String, check: Check, is_up
         };
         is_up.send_replace(problem.is_none());
         match problem {
-            None => check.up(),
+            None => {
+                was_up = true;
+                check.up();
+            }
+            Some(reason) if was_up => check.impaired(reason),
             Some(reason) => check.down(reason),
         }
         tokio::time::sleep(INTERVAL).await;

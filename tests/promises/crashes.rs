@@ -42,6 +42,13 @@ async fn a_message_stored_but_not_published_when_the_api_is_killed_is_sent_after
     let answer = pipeline.post(&json!({ "sender": "+15550100", "recipient": "+15550102", "text": "hello" })).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     let api = pipeline.replicas("api").remove(0);
+    let url = format!("http://{}/readyz", api.metrics);
+    eventually("the API tells that Kafka is away and stays ready", Duration::from_secs(30), async || {
+        let readiness = pipeline.client().get(&url).send().await.ok()?;
+        assert!(readiness.status().is_success(), "it can still store messages");
+        readiness.text().await.ok()?.contains("reason").then_some(())
+    })
+    .await;
     pipeline.kill(&api);
     let mut database = PgConnection::connect(&pipeline.database_url).await.expect("PostgreSQL answers");
     let waiting: i64 =

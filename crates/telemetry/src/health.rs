@@ -16,6 +16,8 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Up,
+    /// It works with less than it should; told, and no reason to take the process out of service.
+    Impaired(String),
     Down(String),
 }
 
@@ -58,16 +60,16 @@ impl Health {
     /// How everything stands at this moment.
     pub fn report(&self) -> Report {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        let up = checks.values().all(|state| *state == State::Up);
+        let up = !checks.values().any(|state| matches!(state, State::Down(_)));
+        let because = |reason: &String| Some(Detail { reason: reason.clone() });
         Report {
             status: if up { "UP" } else { "DOWN" },
             checks: checks
                 .iter()
                 .map(|(&name, state)| match state {
                     State::Up => CheckReport { name, status: "UP", data: None },
-                    State::Down(reason) => {
-                        CheckReport { name, status: "DOWN", data: Some(Detail { reason: reason.clone() }) }
-                    }
+                    State::Impaired(reason) => CheckReport { name, status: "UP", data: because(reason) },
+                    State::Down(reason) => CheckReport { name, status: "DOWN", data: because(reason) },
                 })
                 .collect(),
         }
@@ -84,20 +86,29 @@ impl Report {
 impl Check {
     /// The part works; logged when it did not before.
     pub fn up(&self) {
-        if let Some(State::Down(_)) = self.set(State::Up) {
+        if let Some(State::Down(_) | State::Impaired(_)) = self.set(State::Up) {
             tracing::info!(check = self.name, "ready");
         }
+    }
+
+    /// The part works with less than it should, which is told but leaves the process ready. `reason` is shown to
+    /// operators like that of [`Check::down`].
+    pub fn impaired(&self, reason: impl Into<String>) {
+        self.told(&State::Impaired(reason.into()), "impaired");
     }
 
     /// The part does not work; logged when the reason is a new one. `reason` is shown to operators, so it
     /// holds no secret and no personal data.
     pub fn down(&self, reason: impl Into<String>) {
-        let state = State::Down(reason.into());
+        self.told(&State::Down(reason.into()), "not ready");
+    }
+
+    fn told(&self, state: &State, words: &'static str) {
         let before = self.set(state.clone());
-        if let State::Down(reason) = &state
-            && before.is_some_and(|before| before != state)
+        if let State::Down(reason) | State::Impaired(reason) = state
+            && before.is_some_and(|before| before != *state)
         {
-            tracing::warn!(check = self.name, reason, "not ready");
+            tracing::warn!(check = self.name, reason, "{words}");
         }
     }
 
@@ -119,6 +130,15 @@ mod tests {
         assert!(!health.report().is_up());
         kafka.up();
         assert!(health.report().is_up());
+    }
+
+    #[test]
+    fn an_impaired_part_is_told_of_and_leaves_the_process_ready() {
+        let health = Health::default();
+        health.check("kafka").impaired("no broker answers");
+        assert!(health.report().is_up());
+        let report = serde_json::to_string(&health.report()).expect("report encodes");
+        assert!(report.contains("no broker answers"), "{report}");
     }
 
     #[test]

@@ -202,8 +202,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_replica_that_ignores_sigterm_is_killed_when_its_grace_has_passed() {
-        let running = Running::start(replica("trap '' TERM; while :; do sleep 1; done", Duration::from_millis(200)));
-        process_other_than(&running, None).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let deaf = folder.path().join("deaf");
+        let script = format!("trap '' TERM; touch {}; while :; do sleep 1; done", deaf.display());
+        let grace = Duration::from_millis(300);
+        let running = Running::start(replica(&script, grace));
+        while !deaf.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let asked = Instant::now();
         tokio::time::timeout(Duration::from_secs(10), running.stop()).await.expect("it ends");
+        assert!(asked.elapsed() >= grace, "it had its grace");
     }
 }

@@ -24,8 +24,8 @@ use crate::{backoff, outage::Outage, record::Record};
 /// How long one try may take, waiting for a broker included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Stands in an error before the size of what was kept of a value.
-const CUT: &str = " (value cut to ";
+/// How much of an error a dead letter keeps, in characters: some quote the whole value.
+const LONGEST_ERROR: usize = 1000;
 
 /// Publishes dead letters. Cheap to clone; clones share one producer.
 #[derive(Clone)]
@@ -70,7 +70,8 @@ impl DeadLetters {
     /// Returns only when Kafka has acknowledged the dead letter.
     pub async fn publish(&self, record: &Record, error: &str) {
         let mut message = String::from_utf8_lossy(&record.value).into_owned();
-        let mut error = error.to_owned();
+        let reason = bounded(error);
+        let mut error = reason.clone();
         let mut delays = backoff::delays();
         loop {
             let letter = FailedMessage { message, error, timestamp: Timestamp::now() };
@@ -82,8 +83,7 @@ impl DeadLetters {
                     // Escaped as JSON, a record below Kafka's limit can be above it; half of its value is
                     // better than a partition that stops here.
                     message.truncate(message.floor_char_boundary(message.len() / 2));
-                    error.truncate(error.find(CUT).unwrap_or(error.len()));
-                    error = format!("{error}{CUT}{} bytes of {})", message.len(), record.value.len());
+                    error = format!("{reason} (value cut to {} bytes of {})", message.len(), record.value.len());
                 }
                 Err(cause) => {
                     self.shared.failed(&cause);
@@ -124,6 +124,14 @@ fn create(config: &ClientConfig) -> Result<FutureProducer<Quiet>, KafkaError> {
     config.create_with_context(Quiet)
 }
 
+/// An error no longer than a dead letter keeps.
+fn bounded(error: &str) -> String {
+    match error.char_indices().nth(LONGEST_ERROR) {
+        Some((end, _)) => format!("{} (error cut to {LONGEST_ERROR} characters)", &error[..end]),
+        None => error.to_owned(),
+    }
+}
+
 fn origin_headers(record: &Record) -> OwnedHeaders {
     let origin = &record.origin;
     let headers = OwnedHeaders::new()
@@ -141,4 +149,17 @@ fn is_too_large(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_kept_up_to_its_bound_in_whole_characters() {
+        let longest = "ü".repeat(LONGEST_ERROR);
+        assert_eq!(bounded("short"), "short");
+        assert_eq!(bounded(&longest), longest);
+        assert_eq!(bounded(&format!("{longest}ü")), format!("{longest} (error cut to 1000 characters)"));
+    }
 }

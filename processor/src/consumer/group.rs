@@ -1,4 +1,4 @@
-//! What librdkafka calls back: partitions come and go, commits end, the group's state is told.
+//! What librdkafka calls back as partitions come and go, and the commits that must not cross with that.
 //!
 //! All callbacks run inside the poller's poll, on its thread; only the committer shares the state with it. No
 //! lock of the state is held across a poll or a commit.
@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -18,15 +18,18 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     topic_partition_list::TopicPartitionListElem,
 };
-use serde::Deserialize;
 use telemetry::Check;
 
-use super::work::{Place, Work};
+use super::{
+    membership::Membership,
+    work::{Place, Work},
+};
 use crate::metrics::{Committed, Metrics};
 
-/// How long a broker may take to say whether the topic exists; polling stands still meanwhile, which harms
-/// nobody, since it is asked only without partitions.
-const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a planned rebalance waits for the work on partitions that are to be given away. All other partitions
+/// wait with it, so it is far shorter than what a stuck sms-api may take.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+const HAND_OVER_LOOK: Duration = Duration::from_millis(5);
 
 /// Our side of the consumer group.
 pub struct Group {
@@ -35,8 +38,12 @@ pub struct Group {
     metrics: Metrics,
     state: Mutex<State>,
     /// One commit at a time, so that an older position never follows a newer one.
-    committing: Mutex<()>,
+    committing: Mutex<Committing>,
 }
+
+/// The right to commit.
+#[derive(Default)]
+struct Committing;
 
 /// What the poller and the callbacks share.
 pub struct State {
@@ -47,8 +54,7 @@ pub struct State {
     /// Whether partitions came since the poller last looked.
     pub partitions_came: bool,
     ended: Receiver<Ended>,
-    last_error: Option<String>,
-    joined: bool,
+    membership: Membership,
 }
 
 /// A task has ended.
@@ -73,33 +79,36 @@ impl Group {
     /// one entry per running task at most, so it is as bounded as these are.
     pub fn new(topic: Arc<str>, check: Check, metrics: Metrics) -> (Self, Sender<Ended>) {
         let (sender, ended) = channel();
-        let state =
-            State { work: Work::default(), running: 0, partitions_came: false, ended, last_error: None, joined: false };
+        let membership = Membership::default();
+        let state = State { work: Work::default(), running: 0, partitions_came: false, ended, membership };
         (Self { topic, check, metrics, state: Mutex::new(state), committing: Mutex::default() }, sender)
     }
 
-    /// The state, with all ended tasks accounted for.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    /// Accounts for the tasks that have ended, and gives the state that follows.
+    pub fn settle_ended(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while let Ok(ended) = state.ended.try_recv() {
             state.running -= 1;
-            if ended.how == HowEnded::Finished {
-                state.work.finish(ended.place);
-            }
+            state.work.end(ended.place, ended.how == HowEnded::Finished);
         }
         state
     }
 
     /// Commits what is due, and waits until Kafka has it.
     pub fn commit_all(&self, consumer: &BaseConsumer<Self>) {
-        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
-        let partitions = self.state().work.partitions();
-        self.commit(consumer, &partitions);
+        let committing = self.committing();
+        let partitions = self.settle_ended().work.partitions();
+        self.commit(&committing, consumer, &partitions);
     }
 
-    /// Commits what is due in `partitions`; the caller sees to it that nobody else commits meanwhile.
-    fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
-        let commits = self.state().work.take_commits(partitions);
+    /// Waits until nobody else commits.
+    fn committing(&self) -> MutexGuard<'_, Committing> {
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits what is due in `partitions`.
+    fn commit(&self, _: &MutexGuard<'_, Committing>, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+        let commits = self.settle_ended().work.take_commits(partitions);
         if commits.is_empty() {
             return;
         }
@@ -114,11 +123,24 @@ impl Group {
             Err(error) => {
                 self.metrics.committed(Committed::Failed);
                 tracing::warn!(%error, "offsets were not committed, and will be again");
-                let mut state = self.state();
+                let mut state = self.settle_ended();
                 for partition in self.partitions(&list) {
                     state.work.commit_failed(partition);
                 }
             }
+        }
+    }
+
+    /// Waits until what runs in `partitions` has ended, so that their next owner does not send it again. Nothing
+    /// new starts meanwhile, since that is done by the thread that waits here; librdkafka heartbeats on its own.
+    fn finish_running(&self, partitions: &[i32]) {
+        let deadline = Instant::now() + HAND_OVER_TIMEOUT;
+        while self.settle_ended().work.running(partitions) > 0 {
+            if Instant::now() >= deadline {
+                tracing::info!("work on revoked partitions takes too long; their next owner will do it again");
+                return;
+            }
+            std::thread::sleep(HAND_OVER_LOOK);
         }
     }
 
@@ -129,26 +151,10 @@ impl Group {
 
     /// Shows how the membership stands as the health check.
     pub fn show(&self, consumer: &BaseConsumer<Self>) {
-        let state = self.state();
-        let (joined, partitions) = (state.joined, state.work.partitions().len());
-        let last_error = state.last_error.clone();
+        let state = self.settle_ended();
+        let (membership, partitions) = (state.membership.clone(), state.work.partitions().len());
         drop(state);
-        if !joined {
-            self.check.down(last_error.unwrap_or_else(|| "has not joined the consumer group yet".to_owned()));
-        } else if partitions > 0 || self.topic_exists(consumer) {
-            self.check.up();
-        } else {
-            self.check.down(format!("topic {:?} does not exist", &*self.topic));
-        }
-    }
-
-    /// Without partitions there may be too few for everybody, or no topic at all: the group does not tell.
-    fn topic_exists(&self, consumer: &BaseConsumer<Self>) -> bool {
-        let Ok(metadata) = consumer.fetch_metadata(Some(&self.topic), METADATA_TIMEOUT) else { return true };
-        !metadata
-            .topics()
-            .iter()
-            .any(|topic| topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
+        membership.show(&self.check, consumer, &self.topic, partitions);
     }
 }
 
@@ -156,29 +162,31 @@ impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         let partitions = self.partitions(list);
+        if !consumer.assignment_lost() {
+            self.finish_running(&partitions);
+        }
         // Held until the partitions are released: a commit after that could undo one of their next owner.
-        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let committing = self.committing();
         if consumer.assignment_lost() {
             tracing::warn!(partitions = partitions.len(), "partitions lost: the group went on without this processor");
         } else {
-            self.commit(consumer, &partitions);
+            self.commit(&committing, consumer, &partitions);
         }
-        let mut state = self.state();
+        let mut state = self.settle_ended();
         for partition in partitions {
             state.work.release(partition);
         }
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let mut state = self.state();
+        let mut state = self.settle_ended();
         match rebalance {
             Rebalance::Assign(list) => {
                 for partition in self.partitions(list) {
                     state.work.assign(partition);
                 }
                 state.partitions_came = true;
-                state.last_error = None;
-                state.joined = true;
+                state.membership.assigned();
             }
             Rebalance::Revoke(_) => {}
             Rebalance::Error(error) => tracing::error!(%error, "rebalance failed"),
@@ -204,43 +212,11 @@ impl ClientContext for Group {
         tracing::debug!(%error, reason, "librdkafka reports an error");
         // "2/3 brokers are down" follows the reason why they are.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            // What follows differs each time: how long it took, and how often it happened.
-            let reason = reason.split(" (after ").next().unwrap_or(reason);
-            self.state().last_error = Some(reason.to_owned());
+            self.settle_ended().membership.failed(reason);
         }
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        match serde_json::from_slice::<Statistics>(statistics) {
-            Ok(statistics) => {
-                let joined = statistics.cgrp.is_some_and(|group| group.is_joined());
-                let mut state = self.state();
-                state.joined = joined;
-                if joined {
-                    state.last_error = None;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "librdkafka's statistics cannot be read"),
-        }
-    }
-}
-
-/// The part of librdkafka's statistics that tells of the group. Source: librdkafka, `STATISTICS.md`.
-#[derive(Debug, Deserialize)]
-struct Statistics {
-    cgrp: Option<GroupStatistics>,
-}
-
-#[derive(Debug, Deserialize)]
-struct GroupStatistics {
-    state: String,
-    join_state: String,
-}
-
-impl GroupStatistics {
-    /// A coordinator is connected, and no step of joining is under way. With KIP-848 a member that gets no
-    /// partitions stays in the initial state.
-    fn is_joined(&self) -> bool {
-        self.state == "up" && matches!(self.join_state.as_str(), "steady" | "init")
+        self.settle_ended().membership.follow(statistics);
     }
 }

@@ -91,13 +91,13 @@ impl Member {
 
     /// Tasks that have not ended yet.
     pub fn running(&self) -> usize {
-        self.consumer.context().state().running
+        self.consumer.context().settle_ended().running
     }
 
     /// Takes a record; one of a partition that is no longer ours is dropped.
     pub fn take(&mut self, record: Record) {
         let Origin { partition, offset, .. } = record.origin;
-        let handed_out = self.consumer.context().state().work.hand_out(partition, offset);
+        let handed_out = self.consumer.context().settle_ended().work.hand_out(partition, offset);
         if let Some((place, abandoned)) = handed_out {
             self.waiting_bytes += record.value.len();
             self.waiting.push_back(Waiting { record, place, abandoned });
@@ -111,7 +111,10 @@ impl Member {
             let next = self.waiting.pop_front()?;
             self.waiting_bytes -= next.record.value.len();
             if !next.abandoned.is_cancelled() {
-                self.consumer.context().state().running += 1;
+                let mut state = self.consumer.context().settle_ended();
+                state.running += 1;
+                state.work.start(next.place);
+                drop(state);
                 return Some((next, self.ended.clone()));
             }
         }
@@ -120,7 +123,7 @@ impl Member {
     /// Pauses and resumes so that what is taken stays within its bounds. Polling goes on while paused, which
     /// keeps us in the group.
     pub fn balance(&mut self, taking: Taking, slots: usize) {
-        let mut state = self.consumer.context().state();
+        let mut state = self.consumer.context().settle_ended();
         let remembered = state.work.remembered();
         let partitions_came = std::mem::take(&mut state.partitions_came);
         drop(state);
@@ -154,7 +157,7 @@ impl Member {
 
     /// Tells all tasks to stop.
     pub fn abandon(&self) {
-        self.consumer.context().state().work.abandon();
+        self.consumer.context().settle_ended().work.abandon();
     }
 
     fn apply_pause(&self) {

@@ -33,6 +33,10 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 /// How long to wait before joining anew after an error that librdkafka does not recover from.
 const REJOIN_DELAY: Duration = Duration::from_secs(5);
 
+/// A traceparent has 55 bytes, later versions may have more; what is far longer is none, and would only make a dead
+/// letter too large.
+const LONGEST_TRACEPARENT: usize = 256;
+
 /// Polls one membership of the group after the other.
 pub struct Poller<H> {
     settings: Settings,
@@ -124,7 +128,8 @@ where
     fn record(&self, message: &BorrowedMessage<'_>) -> Record {
         let traceparent = message.headers().and_then(|headers| {
             let header = headers.iter().find(|header| header.key == contract::headers::TRACEPARENT)?;
-            Some(std::str::from_utf8(header.value?).ok()?.to_owned())
+            let value = header.value.filter(|value| value.len() <= LONGEST_TRACEPARENT)?;
+            Some(std::str::from_utf8(value).ok()?.to_owned())
         });
         let origin =
             Origin { topic: Arc::clone(&self.topic), partition: message.partition(), offset: message.offset() };

@@ -21,6 +21,8 @@ pub struct Work {
 struct Assigned {
     generation: u64,
     offsets: Offsets,
+    /// Records with a task that has not ended.
+    running: usize,
     abandoned: CancellationToken,
 }
 
@@ -36,7 +38,8 @@ impl Work {
     /// A partition is ours from now on.
     pub fn assign(&mut self, partition: i32) {
         let generation = self.next_generation();
-        let assigned = Assigned { generation, offsets: Offsets::default(), abandoned: CancellationToken::new() };
+        let assigned =
+            Assigned { generation, offsets: Offsets::default(), running: 0, abandoned: CancellationToken::new() };
         if let Some(before) = self.partitions.insert(partition, assigned) {
             before.abandoned.cancel();
         }
@@ -66,18 +69,37 @@ impl Work {
             self.generations = next_generation;
             assigned.generation = next_generation;
             assigned.offsets = Offsets::default();
+            assigned.running = 0;
             assigned.offsets.hand_out(offset).ok()?;
         }
         Some((Place { partition, generation: assigned.generation, offset }, assigned.abandoned.clone()))
     }
 
-    /// A record is finished; one of an earlier assignment changes nothing.
-    pub fn finish(&mut self, place: Place) {
-        if let Some(assigned) = self.partitions.get_mut(&place.partition)
-            && assigned.generation == place.generation
-        {
-            assigned.offsets.finish(place.offset);
+    /// The task of a record begins.
+    pub fn start(&mut self, place: Place) {
+        if let Some(assigned) = self.current(place) {
+            assigned.running += 1;
         }
+    }
+
+    /// The task of a record that was started has ended, and the record is `finished` or not; one of an earlier
+    /// assignment changes nothing.
+    pub fn end(&mut self, place: Place, finished: bool) {
+        if let Some(assigned) = self.current(place) {
+            assigned.running -= 1;
+            if finished {
+                assigned.offsets.finish(place.offset);
+            }
+        }
+    }
+
+    /// How many tasks work on records of `partitions`.
+    pub fn running(&self, partitions: &[i32]) -> usize {
+        partitions.iter().filter_map(|partition| self.partitions.get(partition)).map(|assigned| assigned.running).sum()
+    }
+
+    fn current(&mut self, place: Place) -> Option<&mut Assigned> {
+        self.partitions.get_mut(&place.partition).filter(|assigned| assigned.generation == place.generation)
     }
 
     /// The positions of `partitions` that are due for a commit.
@@ -122,17 +144,19 @@ mod tests {
     }
 
     fn hand_out(work: &mut Work, partition: i32, offset: i64) -> (Place, CancellationToken) {
-        work.hand_out(partition, offset).expect("the partition is assigned")
+        let handed_out = work.hand_out(partition, offset).expect("the partition is assigned");
+        work.start(handed_out.0);
+        handed_out
     }
 
     #[test]
     fn partitions_are_committed_each_for_itself() {
         let mut work = assigned(&[0, 1]);
         let places = [(0, 5), (0, 6), (1, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
-        work.finish(places[1]);
-        work.finish(places[2]);
+        work.end(places[1], true);
+        work.end(places[2], true);
         assert_eq!(work.take_commits(&[0, 1]), [(1, 71)]);
-        work.finish(places[0]);
+        work.end(places[0], true);
         assert_eq!(work.take_commits(&[0, 1]), [(0, 7)]);
         work.commit_failed(0);
         assert_eq!(work.take_commits(&[0, 1]), [(0, 7)]);
@@ -149,12 +173,27 @@ mod tests {
         let (place, abandoned) = hand_out(&mut work, 0, 5);
         work.release(0);
         assert!(abandoned.is_cancelled());
-        work.finish(place);
+        work.end(place, true);
         assert_eq!(work.take_commits(&[0]), []);
         work.assign(0);
         hand_out(&mut work, 0, 5);
-        work.finish(place);
+        work.end(place, true);
         assert_eq!(work.take_commits(&[0]), []);
+    }
+
+    #[test]
+    fn a_task_counts_for_its_partition_until_it_ends_however_it_does() {
+        let mut work = assigned(&[0, 1]);
+        let places = [(0, 5), (0, 6), (1, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
+        assert!(work.hand_out(1, 71).is_some());
+        assert_eq!([work.running(&[0]), work.running(&[1]), work.running(&[0, 1, 2])], [2, 1, 3]);
+        work.end(places[0], true);
+        work.end(places[1], false);
+        assert_eq!(work.running(&[0]), 0);
+        work.release(1);
+        work.assign(1);
+        work.end(places[2], true);
+        assert_eq!(work.running(&[1]), 0);
     }
 
     #[test]
@@ -162,9 +201,9 @@ mod tests {
         let mut work = assigned(&[0]);
         let (old, _) = hand_out(&mut work, 0, 100);
         let (new, _) = hand_out(&mut work, 0, 0);
-        work.finish(old);
+        work.end(old, true);
         assert_eq!(work.take_commits(&[0]), []);
-        work.finish(new);
+        work.end(new, true);
         assert_eq!(work.take_commits(&[0]), [(0, 1)]);
     }
 }

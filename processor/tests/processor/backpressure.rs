@@ -1,9 +1,7 @@
 //! More records than may be in work.
 
-use std::time::Duration;
-
 use crate::{
-    harness::{Serving, provider},
+    harness::{Serving, provider, until},
     report_end::ReportEnd,
     topics::Topics,
 };
@@ -15,10 +13,11 @@ async fn never_more_than_the_bound_is_in_work_and_all_gets_done() {
     let more = [("provider", &*provider(20, 60, 0, 0)), ("max-in-flight", "10")];
     let processor = Serving::start(&topics, &report_end, &more).await;
     let mut most = 0.0_f64;
-    while report_end.received().len() < ids.len() {
+    let look = async || {
         most = most.max(processor.metric("sms_processing_in_flight").await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        report_end.received().len()
+    };
+    until("every message's report", look, |&received| received >= ids.len()).await;
     assert!(most > 5.0 && most <= 10.0, "{most} in work");
     processor.stop().await;
     assert_eq!(report_end.received().len(), 150);

@@ -1,6 +1,7 @@
 //! Processors under test: in this process through `serve`, or as a process of their own that can be killed.
 
 use std::{
+    fmt::Debug,
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{report_end::ReportEnd, topics::Topics};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// The flags of a processor on `topics` that reports to `report_end`, with a fast provider; flags in `more` win.
 pub fn flags(topics: &Topics, report_end: &ReportEnd, more: &[(&str, &str)]) -> Vec<String> {
@@ -45,6 +47,24 @@ pub fn provider(min_delay: u32, max_delay: u32, failure: u8, transient: u8) -> S
     format!(
         r#"{{"simulated":{{"minDelay":"{min_delay}ms","maxDelay":"{max_delay}ms","failurePercent":{failure},"transientPercent":{transient},"seed":42}}}}"#
     )
+}
+
+/// A number of things as a metric shows it.
+pub fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).expect("a small number"))
+}
+
+/// Looks again and again until what is seen is `enough`; the one way to wait for what tells nobody.
+pub async fn until<T: Debug>(what: &str, mut look: impl AsyncFnMut() -> T, enough: impl Fn(&T) -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let seen = look().await;
+        if enough(&seen) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited for {what}, got {seen:?}");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 /// A processor in this process.
@@ -84,17 +104,16 @@ impl Serving {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Waits until one metric has this value: a counter may follow what it counts.
+    pub async fn until_metric(&self, name: &str, value: f64) {
+        let look = async || self.metric(name).await;
+        until(&format!("{name} {value}"), look, |metric| (metric - value).abs() < f64::EPSILON).await;
+    }
+
     /// Waits until `/readyz` holds `text`.
     pub async fn until_readiness(&self, text: &str) {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let page = self.get("/readyz").await;
-            if page.contains(text) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "waited for {text:?}, got {page}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let look = async || self.get("/readyz").await;
+        until(&format!("readiness with {text:?}"), look, |page| page.contains(text)).await;
     }
 }
 

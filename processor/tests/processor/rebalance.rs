@@ -1,37 +1,47 @@
 //! Members that come and go.
 
 use crate::{
-    harness::{Serving, provider},
+    harness::{Serving, count, provider, until},
     report_end::ReportEnd,
     topics::Topics,
 };
 
 async fn check(protocol: &str) {
     let (topics, report_end) = (Topics::create(4).await, ReportEnd::start().await);
-    let provider = provider(5, 100, 0, 0);
+    let provider = provider(50, 200, 0, 0);
     let more = [("provider", provider.as_str()), ("group-protocol", protocol), ("max-in-flight", "40")];
     let mut ids = topics.request(200).await;
     let first = Serving::start(&topics, &report_end, &more).await;
     report_end.until(50).await;
     let second = Serving::start(&topics, &report_end, &more).await;
     ids.extend(topics.request(200).await);
-    while second.metric("kafka_consumer_assigned_partitions").await < 2.0 {
+    let look = async || {
         ids.extend(topics.request(10).await);
-    }
-    report_end.until(250).await;
+        second.metric("kafka_consumer_assigned_partitions").await
+    };
+    until("two partitions", look, |&partitions| partitions >= 2.0).await;
+    report_end.until_all(&ids).await;
+    // What was sent is counted, since work that is cut off between sending and reporting is reported once.
+    let sent = [&first, &second].map(|member| member.metric("sms_processing_attempts_total"));
+    let sent: f64 = futures::future::join_all(sent).await.into_iter().sum();
+    assert!((sent - count(ids.len())).abs() < f64::EPSILON, "{sent} sent of {} messages", ids.len());
+
+    ids.extend(topics.request(200).await);
+    report_end.until(ids.len() - 100).await;
     first.stop().await;
     ids.extend(topics.request(100).await);
     report_end.until_all(&ids).await;
     second.stop().await;
+    assert_eq!(report_end.received().len(), ids.len());
     assert_eq!(topics.lag().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_members_come_and_go() {
+async fn nothing_is_lost_or_sent_twice_when_members_come_and_go() {
     check("consumer").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_members_come_and_go_with_the_classic_protocol() {
+async fn nothing_is_lost_or_sent_twice_when_members_come_and_go_with_the_classic_protocol() {
     check("classic").await;
 }

@@ -14,7 +14,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use contract::DeliveryReport;
+use contract::{
+    DeliveryReport,
+    problem::{MESSAGE_NOT_FOUND, PROBLEM_TYPES},
+};
 use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
@@ -120,6 +123,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(report
         shared.received.send_modify(|received| received.push(Received { report, traceparent }));
         return status.into_response();
     }
-    let kind = (status == StatusCode::NOT_FOUND).then_some(contract::problem::MESSAGE_NOT_FOUND);
+    let kind = match status {
+        StatusCode::NOT_FOUND => Some(MESSAGE_NOT_FOUND.to_owned()),
+        StatusCode::BAD_REQUEST => Some(format!("{PROBLEM_TYPES}invalid-fields")),
+        _ => None,
+    };
     (status, Json(serde_json::json!({ "type": kind, "detail": "as the test wants" }))).into_response()
 }

@@ -30,9 +30,7 @@ async fn what_does_not_end_within_the_bound_is_left_to_whoever_comes_next() {
     topics.request(5).await;
     let slow = provider(60_000, 60_000, 0, 0);
     let processor = Serving::start(&topics, &report_end, &[("provider", &slow), ("shutdown-timeout", "300ms")]).await;
-    while processor.metric("sms_processing_in_flight").await < 5.0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    processor.until_metric("sms_processing_in_flight", 5.0).await;
     let asked = Instant::now();
     processor.stop().await;
     assert!(asked.elapsed() < Duration::from_secs(3), "took {:?}", asked.elapsed());
