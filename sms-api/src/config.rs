@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::maintenance::Retention;
+
 /// The HTTP side of an SMS pipeline: takes messages, stores them, hands them to Kafka.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sms-api", version)]
@@ -50,6 +52,10 @@ pub struct Config {
     /// File that holds the bearer token of the internal API.
     #[arg(long, env = "INTERNAL_TOKEN_FILE")]
     pub internal_token_file: PathBuf,
+
+    /// For how many days messages are kept after the day they were accepted in, such as `90d`; at least `2d`.
+    #[arg(long, env = "MESSAGE_RETENTION", default_value = "90d")]
+    pub message_retention: Retention,
 
     /// Share both addresses with other replicas on this machine (`SO_REUSEPORT`).
     #[arg(long, env = "REUSE_PORT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
@@ -187,6 +193,7 @@ mod tests {
         assert_eq!(config.http_address.port(), 8080);
         assert_eq!(config.internal_address.port(), 8081);
         assert_eq!(config.requests_topic, "sms.requests");
+        assert_eq!(config.message_retention.to_string(), "90d");
         assert!(!config.reuse_port);
     }
 }

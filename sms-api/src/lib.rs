@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod ingest;
+pub mod maintenance;
 pub mod message;
 pub mod metrics;
 pub mod migrate;
@@ -15,7 +16,9 @@ pub mod problem;
 mod readiness;
 pub mod relay;
 pub mod routes;
+pub mod segments;
 mod server;
+pub mod statistics;
 pub mod store;
 
 pub use server::{Listeners, Parts, serve};

@@ -32,6 +32,7 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
         database: store::connect_lazily(config.database.connect_options()?),
         internal_token: config.internal_token()?,
         kafka: config.kafka.clone(),
+        message_retention: config.message_retention,
         requests_topic: config.requests_topic.clone(),
     };
     let result = serve(Listeners::bind(&config).await?, parts, shutdown).await;

@@ -19,8 +19,8 @@ pub struct NewMessage {
     pub traceparent: Option<String>,
 }
 
-/// A stored message; serialized, it is the body that clients see. Numbers and text stay out of logs, so neither
-/// this type nor [`NewMessage`] has a `Debug` form.
+/// A stored message; serialized, it has the peer's fields in the peer's order. Numbers and text stay out of logs,
+/// so neither this type nor [`NewMessage`] has a `Debug` form.
 #[derive(Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Message {
     /// The message's id.
@@ -79,4 +79,14 @@ pub enum Status {
     Expired,
     /// The provider may or may not have taken it; written by later versions only.
     Unknown,
+}
+
+impl Status {
+    /// Whether it can no longer change. What is unknown may still come to light.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Pending | Self::Scheduled | Self::Unknown => false,
+            Self::Sent | Self::Failed | Self::Canceled | Self::Expired => true,
+        }
+    }
 }

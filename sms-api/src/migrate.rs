@@ -1,4 +1,4 @@
-//! `sms-api migrate`: brings the schema up to date and ends; an init container in a cluster.
+//! `sms-api migrate`: brings the schema up to date, makes the first partitions and ends; an init container in a cluster.
 
 use std::{io, time::Duration};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use sqlx::{ConnectOptions, Connection, PgConnection, migrate::MigrateError, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{outage::Outage, store::schema};
+use crate::{maintenance, outage::Outage, store::schema};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -43,7 +43,11 @@ async fn try_once(database: &PgConnectOptions) -> Result<(), MigrateError> {
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection").into()))
         .map_err(MigrateError::Execute)?;
-    let result = schema::bring_up_to_date(&mut db).await;
+    let result = async {
+        schema::bring_up_to_date(&mut db).await?;
+        maintenance::make_missing_partitions(&mut db).await.map_err(MigrateError::Execute)
+    }
+    .await;
     close(db).await;
     result
 }
@@ -62,8 +66,8 @@ fn heals(error: &MigrateError) -> bool {
         return false;
     };
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
-        // 08 connection, 28 authorization, 3D000 no such database yet, 53 resources, 57 operator intervention.
-        Some(code) => ["08", "28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)),
+        // 08 connection, 28 authorization, 3D000 no such database yet, 53 resources, 55 locks, 57 operator intervention.
+        Some(code) => ["08", "28", "3D", "53", "55", "57"].iter().any(|class| code.starts_with(class)),
         None => true,
     }
 }

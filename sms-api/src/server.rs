@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Secret},
     ingest::Ingest,
+    maintenance::{self, Retention},
     metrics::Metrics,
     readiness, relay,
     routes::{self, AppState},
@@ -50,6 +51,8 @@ pub struct Parts {
     pub kafka: kafka::Settings,
     /// Topic to which accepted messages are published.
     pub requests_topic: String,
+    /// For how long messages are kept.
+    pub message_retention: Retention,
     /// Bearer token of the internal API.
     pub internal_token: Secret,
 }
@@ -93,6 +96,11 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     let kafka_is_up = watch_dependencies(&parts, &health, &stopping, &mut workers)?;
     let relay_settings =
         relay::Settings { kafka: parts.kafka.clone(), requests_topic: parts.requests_topic.clone(), kafka_is_up };
+    let maintenance = Box::pin(maintenance::run(store.clone(), parts.message_retention));
+    let maintenance = stopping.clone().run_until_cancelled_owned(maintenance);
+    workers.spawn(async move {
+        maintenance.await;
+    });
     let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;
     let ingest = Ingest::start(&store, &handover, &metrics, &closing, &mut workers);
     // The relay ends when the writers, which hold the other handovers, have ended.

@@ -3,10 +3,13 @@
 //! A function is named for what it promises, and each promise is one statement, so that it holds or does not
 //! hold as a whole. A new promise is a function in the file of its table below `store/`.
 
+mod events;
 mod messages;
 mod outbox;
+pub mod partitions;
 mod reports;
 pub mod schema;
+mod statistics;
 
 use std::time::Duration;
 
@@ -16,9 +19,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use events::Event;
 pub use messages::Batch;
 pub use outbox::{LEASE, OutboxRow, PendingMessage};
 pub use reports::Recorded;
+pub use statistics::Folded;
 
 /// How long to wait for a connection, so that a request learns within two seconds that PostgreSQL is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -26,7 +31,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 const STATEMENT_TIMEOUT: &str = "4s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one replica: two writers, the relay and its recovery, and a few for reads and reports.
+/// Connections of one replica: two writers, the relay and its recovery, two at times for maintenance, and a few
+/// for reads and reports.
 const CONNECTIONS: u32 = 8;
 
 /// Why a promise was not kept.
@@ -43,7 +49,7 @@ pub enum Error {
     /// Two transactions were in each other's way; the same statement may pass the next time.
     #[error("PostgreSQL rolled back a conflict: SQLSTATE {code}")]
     Conflict {
-        /// SQLSTATE 40001 or 40P01.
+        /// SQLSTATE 40001, 40P01 or 55P03.
         code: String,
     },
     /// PostgreSQL cannot do it at this time. What was asked for may or may not have been committed.
@@ -61,7 +67,7 @@ impl From<sqlx::Error> for Error {
             return Self::Away(error);
         };
         match code.as_ref() {
-            "40001" | "40P01" => Self::Conflict { code: code.into_owned() },
+            "40001" | "40P01" | "55P03" => Self::Conflict { code: code.into_owned() },
             refused if refused.starts_with("22") || refused.starts_with("23") => Self::Refused {
                 code: code.to_string(),
                 constraint: error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned),

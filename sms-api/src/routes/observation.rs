@@ -1,4 +1,4 @@
-//! One span and one observed duration per request.
+//! One id, one span and one observed duration per request.
 
 use std::time::Instant;
 
@@ -11,7 +11,10 @@ use contract::headers::TRACEPARENT;
 use telemetry::trace_context::continue_trace;
 use tracing::Instrument;
 
-use super::AppState;
+use super::{
+    AppState,
+    request_id::{X_REQUEST_ID, taken_over_or_made},
+};
 
 /// Wraps every request; its span continues the caller's trace.
 pub async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
@@ -19,11 +22,13 @@ pub async fn observe(State(app): State<AppState>, request: Request, next: Next) 
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::info_span!("http request", %method, route);
+    let request_id = taken_over_or_made(request.headers());
+    let span = tracing::info_span!("http request", %method, route, request_id = request_id.to_str().ok());
     if let Some(traceparent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
         continue_trace(&span, traceparent);
     }
-    let response = next.run(request).instrument(span).await;
+    let mut response = next.run(request).instrument(span).await;
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
     app.metrics.request_answered(method.as_str(), route, response.status().as_u16(), started.elapsed());
     response
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/messages`.
 
+mod preview;
 mod validation;
 
 use std::time::Duration;
@@ -14,28 +15,35 @@ use telemetry::trace_context::traceparent_of;
 use tracing::Span;
 use uuid::Uuid;
 
-use self::validation::{Request, Valid};
-use super::{AppState, json_body::JsonBody};
+use self::{
+    preview::Preview,
+    validation::{Request, Valid},
+};
+use super::{AppState, json_body::JsonBody, message_body::MessageBody};
 use crate::{
     ingest::NotStored,
     message::NewMessage,
     problem::{Kind, Problem},
 };
 
-/// Answers 202 only after the message is committed to PostgreSQL.
+/// Answers 202 only after the message is committed to PostgreSQL; a dry run is answered 200 and leaves nothing
+/// behind.
 pub async fn handle(
     State(app): State<AppState>,
     uri: Uri,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let Valid { sender, recipient, text } =
-        validation::validate(body.decode::<Request>()?).map_err(Problem::invalid_fields)?;
+    let valid = validation::validate(body.decode::<Request>()?).map_err(Problem::invalid_fields)?;
+    if valid.dry_run {
+        return Ok(Json(Preview::from(valid)).into_response());
+    }
+    let Valid { sender, recipient, text, .. } = valid;
     let traceparent = traceparent_of(&Span::current());
     let message = NewMessage { id: Uuid::now_v7(), sender, recipient, text, traceparent };
     let stored = app.ingest.store(message).await.map_err(problem)?;
     let location = [(header::LOCATION, location(&uri, &headers, stored.id))];
-    Ok((StatusCode::ACCEPTED, location, Json(stored)).into_response())
+    Ok((StatusCode::ACCEPTED, location, Json(MessageBody::from(stored))).into_response())
 }
 
 /// Absolute from the host that the client used, as the peer does; a client that names none gets a path.

@@ -17,7 +17,7 @@ pub struct Batch {
 }
 
 impl Store {
-    /// Stores all messages and the outbox row that lists them, or nothing. When it returns `Ok` they are
+    /// Stores and counts all messages, with the outbox row that lists them, or nothing. When it returns `Ok` they are
     /// committed, and the outbox row is leased to the caller for [`LEASE`].
     pub async fn store_batch(&self, messages: &[&NewMessage]) -> Result<Batch, Error> {
         let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
@@ -27,11 +27,14 @@ impl Store {
         let traceparents: Vec<Option<&str>> = messages.iter().map(|message| message.traceparent.as_deref()).collect();
         let (outbox_id, created_at): (i64, jiff_sqlx::Timestamp) = self
             .run(async |db| {
-                // One statement is one transaction and one round trip; now() is the same in both inserts.
+                // One statement is one transaction and one round trip; now() is the same in all inserts.
                 sqlx::query_as(
                     "with stored as (
                          insert into message (id, sender, recipient, text)
                          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                     ),
+                     counted as (
+                         insert into status_change (to_status, messages) values ('PENDING', cardinality($1))
                      )
                      insert into outbox (message_ids, traceparents, leased_until)
                      values ($1, $5, now() + $6)

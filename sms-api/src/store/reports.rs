@@ -33,6 +33,10 @@ impl Store {
                          update message set status = $2, failure_reason = $3, updated_at = now()
                          where id = $1 and status = 'PENDING' and ($4::integer is null or $4 >= attempt)
                          returning id
+                     ),
+                     counted as (
+                         insert into status_change (from_status, to_status, messages)
+                         select 'PENDING', $2, 1 from changed
                      )
                      select exists (select from changed), exists (select from message where id = $1)",
                 )

@@ -39,14 +39,62 @@ async fn an_accepted_message_is_answered_in_full_and_can_be_read(database: PgPoo
     assert_eq!(
         text,
         format!(
-            r#"{{"id":"{id}","sender":"+15550100","recipient":"+4915112345678","text":"Grüße 🎈","status":"PENDING","created_at":"{created_at}","updated_at":"{created_at}"}}"#
+            r#"{{"id":"{id}","sender":"+15550100","recipient":"+4915112345678","text":"Grüße 🎈","status":"PENDING","created_at":"{created_at}","updated_at":"{created_at}","final":false,"segments":1,"encoding":"UCS-2"}}"#
         )
     );
     assert_eq!(location, format!("http://{}/v1/messages/{id}", replica.host()));
     assert_eq!(replica.message(id).await, body);
     assert_eq!(replica.message(&id.to_uppercase()).await, body);
-    let head = replica.public(Method::HEAD, &format!("/v1/messages/{id}")).send().await.expect("an answer");
-    assert_eq!(head.status(), 200);
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn head_is_answered_as_get_without_the_body(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let id = replica.accepted("hello").await;
+    for (path, status) in [
+        (format!("/v1/messages/{id}"), 200),
+        (format!("/v1/messages/{}", uuid::Uuid::now_v7()), 404),
+        ("/v1/messages/abc".to_owned(), 404),
+        ("/".to_owned(), 404),
+    ] {
+        let ask = async |method| {
+            let request = replica.public(method, &path).header("x-request-id", "the-same");
+            let response = request.send().await.expect("an answer");
+            let (status, mut headers) = (response.status(), response.headers().clone());
+            headers.remove("date");
+            (status, headers, response.text().await.expect("a body"))
+        };
+        let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+        assert_eq!((get.0.as_u16(), head.0), (status, get.0), "{path}");
+        assert_eq!(head.1, get.1, "{path}");
+        assert_eq!(head.1["content-length"], get.2.len().to_string().as_str());
+        assert_eq!(head.2, "");
+    }
+    let no_get = replica.public(Method::HEAD, "/v1/messages").send().await.expect("an answer");
+    assert_eq!(
+        (no_get.status().as_u16(), &no_get.headers()["allow"]),
+        (405, &"POST,OPTIONS".parse().expect("a value"))
+    );
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn options_tells_what_a_url_allows(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let internal = replica.internal(Method::OPTIONS, "/v1/internal/delivery-report").bearer_auth(crate::replica::TOKEN);
+    for (request, allow) in [
+        (replica.public(Method::OPTIONS, "/v1/messages"), "POST,OPTIONS"),
+        (replica.public(Method::OPTIONS, "/v1/messages/abc"), "GET,HEAD,OPTIONS"),
+        (internal, "POST,OPTIONS"),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers()["allow"], allow);
+        assert!(!response.headers().contains_key("content-length"), "an answer of 204 has none");
+    }
+    problem(replica.public(Method::OPTIONS, "/"), 404, "NOT_FOUND").await;
+    problem(replica.internal(Method::OPTIONS, "/v1/internal/delivery-report"), 401, "UNAUTHORIZED").await;
     replica.stop().await;
 }
 
@@ -109,10 +157,14 @@ async fn unknown_urls_methods_and_ids_are_answered_with_a_problem(database: PgPo
     problem(public(Method::GET, "/"), 404, "NOT_FOUND").await;
     problem(public(Method::POST, "/v1/internal/delivery-report"), 404, "NOT_FOUND").await;
     let (headers, _) = problem(public(Method::PUT, "/v1/messages"), 405, "METHOD_NOT_ALLOWED").await;
-    assert_eq!(headers["allow"], "POST");
+    assert_eq!(headers["allow"], "POST,OPTIONS");
+    let brew = Method::from_bytes(b"BREW").expect("a method");
+    let (headers, _) = problem(public(brew.clone(), "/v1/messages"), 405, "METHOD_NOT_ALLOWED").await;
+    assert_eq!(headers["allow"], "POST,OPTIONS");
+    problem(public(brew, "/v1/messages/"), 404, "NOT_FOUND").await;
     let id = uuid::Uuid::now_v7();
     let (headers, _) = problem(public(Method::DELETE, &format!("/v1/messages/{id}")), 405, "METHOD_NOT_ALLOWED").await;
-    assert_eq!(headers["allow"], "GET,HEAD");
+    assert_eq!(headers["allow"], "GET,HEAD,OPTIONS");
     let (_, body) = problem(public(Method::GET, &format!("/v1/messages/{id}")), 404, "MESSAGE_NOT_FOUND").await;
     assert_eq!(body["detail"], format!("Message not found: {id}"));
     for malformed in ["1-1-1-1-1", "abc", "%FF"] {

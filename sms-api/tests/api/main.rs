@@ -3,10 +3,16 @@
 //! `DATABASE_URL` and `KAFKA_BOOTSTRAP_SERVERS` say where they are; `cargo xtask test` sets both. Every test has
 //! a database and a topic of its own.
 
+mod dry_run;
 mod endpoints;
+mod events;
 mod group_commit;
 mod lifecycle;
+mod logs;
+mod partitions;
 mod publishing;
 mod replica;
 mod reports;
+mod request_id;
+mod statistics;
 mod topic;

@@ -1,18 +1,18 @@
 //! One running sms-api, and a client for it.
 
-use std::{sync::Once, time::Duration};
+use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sms_api::{Listeners, Parts, config::Secret, serve, store};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
-use crate::topic::{self, Topic};
+use crate::{
+    logs,
+    topic::{self, Topic},
+};
 
 /// The token that every replica of these tests wants.
 pub const TOKEN: &str = "token-of-the-tests";
@@ -41,13 +41,19 @@ impl Replica {
     }
 
     pub async fn with(database: PgPool, kafka: kafka::Settings, topic: &str) -> Self {
-        trace_everything();
+        logs::start();
         let listeners =
             Listeners { public: any_port().await, internal: any_port().await, observability: any_port().await };
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("a bound address"));
         let (public, internal) = (url(&listeners.public), url(&listeners.internal));
         let observability = url(&listeners.observability);
-        let parts = Parts { database, kafka, requests_topic: topic.to_owned(), internal_token: Secret::new(TOKEN) };
+        let parts = Parts {
+            database,
+            kafka,
+            requests_topic: topic.to_owned(),
+            message_retention: "90d".parse().expect("a valid retention"),
+            internal_token: Secret::new(TOKEN),
+        };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(serve(listeners, parts, shutdown.clone()));
         let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client");
@@ -115,17 +121,6 @@ impl Replica {
         self.shutdown.cancel();
         self.running.await.expect("no panic").expect("a clean end");
     }
-}
-
-/// Traces go nowhere, but they are made: a subscriber per test would miss spans that other tests' threads met first.
-fn trace_everything() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let tracer = SdkTracerProvider::builder().build().tracer("tests");
-        let spans = tracing_opentelemetry::layer().with_tracer(tracer);
-        let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO).with(spans);
-        tracing::subscriber::set_global_default(subscriber).expect("nobody else sets it");
-    });
 }
 
 async fn any_port() -> TcpListener {

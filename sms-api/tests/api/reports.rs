@@ -30,6 +30,7 @@ async fn a_report_gives_a_pending_message_its_final_status(database: PgPool) {
         let message = replica.message(report["message_id"].as_str().expect("an id")).await;
         assert_eq!(message["status"], status);
         assert_eq!(message["failure_reason"], stored_reason);
+        assert_eq!(message["final"], true);
         assert!(message["updated_at"].as_str() > message["created_at"].as_str(), "{message}");
     }
     assert_eq!(replica.metric("sms_sent_total").await, 1);

@@ -1,6 +1,7 @@
 //! What a message may look like: the peer's rules and words. Pure.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{problem::Violation, routes::json_body::TextField};
 
@@ -16,6 +17,8 @@ pub struct Request {
     recipient: TextField,
     #[serde(default)]
     text: TextField,
+    #[serde(default)]
+    dry_run: Value,
 }
 
 /// The body, proven usable.
@@ -27,6 +30,8 @@ pub struct Valid {
     pub recipient: String,
     /// 1 to 1,600 UTF-16 code units, not blank, without NUL.
     pub text: String,
+    /// Nothing is stored or sent.
+    pub dry_run: bool,
 }
 
 /// Proves the request usable, or names everything that is wrong with it.
@@ -35,7 +40,8 @@ pub fn validate(request: Request) -> Result<Valid, Vec<Violation>> {
     let sender = take(&SENDER, request.sender, phone_faults, &mut violations);
     let recipient = take(&RECIPIENT, request.recipient, phone_faults, &mut violations);
     let text = take(&TEXT, request.text, text_faults, &mut violations);
-    if violations.is_empty() { Ok(Valid { sender, recipient, text }) } else { Err(violations) }
+    let dry_run = take_dry_run(&request.dry_run, &mut violations);
+    if violations.is_empty() { Ok(Valid { sender, recipient, text, dry_run }) } else { Err(violations) }
 }
 
 /// How a field and its faults are called.
@@ -93,6 +99,19 @@ fn take(
         message: message.to_owned(),
     }));
     value
+}
+
+/// Anything but true and false is refused, because a guess could send what was not to be sent.
+fn take_dry_run(given: &Value, violations: &mut Vec<Violation>) -> bool {
+    match given {
+        Value::Null => false,
+        Value::Bool(given) => *given,
+        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            let message = "Dry run must be true or false".to_owned();
+            violations.push(Violation { name: "dry_run", field: "sendMessage.request.dryRun", message });
+            false
+        }
+    }
 }
 
 fn phone_faults(field: &Field, value: &str) -> Vec<&'static str> {
@@ -202,7 +221,24 @@ mod tests {
         let valid = validate(serde_json::from_str(body).expect("valid JSON")).expect("valid request");
         assert_eq!(
             valid,
-            Valid { sender: "+15550100".to_owned(), recipient: "49151".to_owned(), text: " Grüße 🎈 ".to_owned() }
+            Valid {
+                sender: "+15550100".to_owned(),
+                recipient: "49151".to_owned(),
+                text: " Grüße 🎈 ".to_owned(),
+                dry_run: false,
+            }
         );
+    }
+
+    #[test]
+    fn a_dry_run_is_asked_for_in_so_many_words() {
+        for (given, expected) in [("true", true), ("false", false), ("null", false)] {
+            let body = format!(r#"{{"sender":"12","recipient":"34","text":"hello","dry_run":{given}}}"#);
+            let valid = validate(serde_json::from_str(&body).expect("valid JSON")).expect("valid request");
+            assert_eq!(valid.dry_run, expected, "{given}");
+        }
+        for unclear in [serde_json::json!("true"), serde_json::json!(1), serde_json::json!({}), serde_json::json!([])] {
+            check(&serde_json::json!({ "dry_run": unclear }), &["dry_run: Dry run must be true or false"]);
+        }
     }
 }

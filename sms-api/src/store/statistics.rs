@@ -1,0 +1,105 @@
+//! Counts of messages, kept as they move.
+//!
+//! Every statement that gives messages a status also appends a row to `status_change`: where from, where to, how
+//! many. To count a new kind of change: append its row in the statement that makes it.
+
+use super::{Error, Store};
+use crate::{message::Status, statistics::Flow};
+
+/// Advisory lock of this database under which one replica at a time folds.
+const LOCK: i64 = 0x736d_735f_666f_6c64;
+/// How many rows are folded at once, so that a statement ends in time after hours without folding.
+const FOLDED_AT_MOST: i64 = 100_000;
+
+impl Store {
+    /// How many messages went from which status to which, ever and lately: one snapshot.
+    ///
+    /// "The last hour" and "the last day" begin with a whole minute, so they are up to a minute longer.
+    pub async fn flows(&self) -> Result<Vec<Flow>, Error> {
+        let rows: Vec<(Option<Status>, Status, i64, i64, i64, i64)> = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "select from_status, to_status, sum(messages)::bigint,
+                         coalesce(sum(messages) filter (where at >= now() - interval '1 minute'), 0)::bigint,
+                         coalesce(sum(messages) filter
+                             (where at >= date_trunc('minute', now() - interval '1 hour')), 0)::bigint,
+                         coalesce(sum(messages) filter
+                             (where at >= date_trunc('minute', now() - interval '1 day')), 0)::bigint
+                     from status_change group by from_status, to_status",
+                )
+                .fetch_all(db)
+                .await
+            })
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(from, to, ever, last_minute, last_hour, last_day)| Flow {
+                from,
+                to,
+                ever,
+                last_minute,
+                last_hour,
+                last_day,
+            })
+            .collect())
+    }
+
+    /// Adds up what is no longer needed in detail: to seconds at once, to minutes after two minutes, to one sum
+    /// after a day. The sums never change by it. Says how many rows went; a round number of them means that
+    /// there are more.
+    ///
+    /// Whoever comes while another replica does it does nothing; even if both did it, each row is folded once.
+    pub async fn fold_changes(&self) -> Result<Folded, Error> {
+        let (taken,): (i64,) = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "with bounds as materialized (
+                         select pg_try_advisory_xact_lock($1) as alone,
+                             date_trunc('minute', now() - interval '2 minutes') as to_minutes,
+                             date_trunc('minute', now() - interval '1 day') as to_total
+                     ),
+                     taken as (
+                         delete from status_change where ctid = any(array(
+                             select unfolded.ctid from status_change as unfolded cross join bounds
+                             where alone and case
+                                 when at >= to_minutes then at <> date_trunc('second', at)
+                                 when at >= to_total then at <> date_trunc('minute', at)
+                                 when at > '-infinity' then true
+                                 -- The sum itself is only rewritten when something is to be added to it.
+                                 else exists (
+                                     select from status_change where at < to_total and at > '-infinity'
+                                 )
+                             end
+                             limit $2
+                         ))
+                         returning at, from_status, to_status, messages
+                     ),
+                     folded as (
+                         insert into status_change (at, from_status, to_status, messages)
+                         select case
+                                 when at >= to_minutes then date_trunc('second', at)
+                                 when at >= to_total then date_trunc('minute', at)
+                                 else '-infinity'
+                             end as bucket, from_status, to_status, sum(messages)
+                         from taken cross join bounds group by bucket, from_status, to_status
+                     )
+                     select count(*) from taken",
+                )
+                .bind(LOCK)
+                .bind(FOLDED_AT_MOST)
+                .fetch_one(db)
+                .await
+            })
+            .await?;
+        Ok(if taken < FOLDED_AT_MOST { Folded::Everything } else { Folded::AsMuchAsAtOnce })
+    }
+}
+
+/// How far the folding came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// Nothing more to do, as far as this replica is concerned.
+    Everything,
+    /// There is more.
+    AsMuchAsAtOnce,
+}
