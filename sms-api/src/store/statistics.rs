@@ -45,8 +45,7 @@ impl Store {
     }
 
     /// Adds up what is no longer needed in detail: to seconds at once, to minutes after two minutes, to one sum
-    /// after a day. The sums never change by it. Says how many rows went; a round number of them means that
-    /// there are more.
+    /// after a day. The sums never change by it, and readers see all of it or nothing.
     ///
     /// Whoever comes while another replica does it does nothing; even if both did it, each row is folded once.
     pub async fn fold_changes(&self) -> Result<Folded, Error> {
