@@ -60,6 +60,9 @@ pub struct SmsPipelineSpec {
     pub api: ApiWorkload,
     /// The fleet that carries messages to the provider.
     pub processor: Processor,
+    /// What becomes of messages in the database.
+    #[serde(default)]
+    pub messages: Messages,
     /// Traces.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -102,6 +105,17 @@ pub struct ApiWorkload {
     pub image: Option<String>,
 }
 
+/// What becomes of messages in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Messages {
+    /// How long messages can be read, in days, such as `90d`; then they are dropped, a whole day at once.
+    #[serde(default = "default_message_retention")]
+    #[x_kube(validation = Rule::new("self.matches('^([2-9]|[1-9][0-9]{1,2}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650)d$')").message("retention must be a whole number of days from 2d to 3650d"))]
+    #[schemars(length(max = 10))]
+    pub retention: String,
+}
+
 /// Traces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +137,12 @@ impl Default for ApiWorkload {
     }
 }
 
+impl Default for Messages {
+    fn default() -> Self {
+        Self { retention: default_message_retention() }
+    }
+}
+
 impl Default for Telemetry {
     fn default() -> Self {
         Self { otlp_endpoint: None, sample_percent: default_sample_percent() }
@@ -136,6 +156,10 @@ fn default_key() -> String {
 
 fn default_replicas() -> i32 {
     1
+}
+
+fn default_message_retention() -> String {
+    "90d".to_owned()
 }
 
 fn default_sample_percent() -> i32 {

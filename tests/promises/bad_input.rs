@@ -42,6 +42,7 @@ async fn an_invalid_pipeline_is_refused_with_the_same_words_in_a_cluster_and_wit
             "failurePercent must be from 0 to 100",
         ),
         ("prefix: sms", "prefix: '#'", "spec.kafka.topics.prefix", "prefix must have 1 to 100 characters"),
+        ("  api:\n", "  messages: { retention: 1d }\n  api:\n", "spec.messages.retention", "from 2d to 3650d"),
         ("name: notifications\n", "name: sms.prod\n", "metadata.name must have", "the first a letter"),
     ];
     let cluster = Cluster::namespace().await;

@@ -54,6 +54,8 @@ pub struct ValidatedPipeline {
     pub provider: SimulatedProvider,
     /// How long a processor may take to finish what it has begun.
     pub drain_timeout: Duration,
+    /// How long messages can be read, in days with the unit `d`.
+    pub message_retention: String,
     /// OTLP endpoint for traces.
     pub otlp_endpoint: Option<String>,
     /// Share of requests that are traced, in percent.
@@ -169,6 +171,7 @@ pub fn validate(
         retry_delay: spec.processor.retry.delay.clone(),
         drain_timeout: (slowest + REPORT_MARGIN).max(MINIMUM_DRAIN),
         provider,
+        message_retention: spec.messages.retention.clone(),
         otlp_endpoint: spec.telemetry.otlp_endpoint.clone(),
         sample_percent: spec.telemetry.sample_percent,
         name,
