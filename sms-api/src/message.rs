@@ -19,8 +19,8 @@ pub struct NewMessage {
     pub traceparent: Option<String>,
 }
 
-/// A stored message; serialized, it has the peer's fields in the peer's order. Numbers and text stay out of logs,
-/// so neither this type nor [`NewMessage`] has a `Debug` form.
+/// A stored message; serialized, it has the first implementation's fields in their order. Numbers and text stay
+/// out of logs, so neither this type nor [`NewMessage`] has a `Debug` form.
 #[derive(Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Message {
     /// The message's id.

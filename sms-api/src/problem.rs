@@ -51,7 +51,7 @@ pub enum Kind {
 pub struct Violation {
     /// The field's name in the body.
     pub name: &'static str,
-    /// The field as the peer names it.
+    /// The field as the first implementation names it.
     pub field: &'static str,
     /// What is wrong with it.
     pub message: String,
@@ -67,7 +67,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    violations: Vec<PeerViolation<'a>>,
+    violations: Vec<ConstraintViolation<'a>>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ struct FieldError<'a> {
 }
 
 #[derive(Serialize)]
-struct PeerViolation<'a> {
+struct ConstraintViolation<'a> {
     field: &'a str,
     message: &'a str,
 }
@@ -119,7 +119,7 @@ impl Problem {
             violations: self
                 .violations
                 .iter()
-                .map(|violation| PeerViolation { field: violation.field, message: &violation.message })
+                .map(|violation| ConstraintViolation { field: violation.field, message: &violation.message })
                 .collect(),
         }
     }

@@ -59,7 +59,7 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
     }
 }
 
-/// No content type at all is taken for JSON, as the peer does.
+/// No content type at all is taken for JSON, as the first implementation does.
 fn may_be_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
     let Ok(value) = value.to_str() else { return false };
@@ -73,7 +73,7 @@ pub enum TextField {
     /// Not there, or null.
     #[default]
     Absent,
-    /// A text, or a whole number, which the peer takes as its digits.
+    /// A text, or a whole number, which the first implementation takes as its digits.
     Text(String),
     /// Anything else.
     NotText,

@@ -1,5 +1,5 @@
-//! A message as clients read it, whichever URL answers: the peer's fields in the peer's order, then what only
-//! follows from them. To tell more: a field at the end.
+//! A message as clients read it, whichever URL answers: the first implementation's fields in their order, then
+//! what only follows from them. To tell more: a field at the end.
 
 use serde::Serialize;
 

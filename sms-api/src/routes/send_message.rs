@@ -46,7 +46,7 @@ pub async fn handle(
     Ok((StatusCode::ACCEPTED, location, Json(MessageBody::from(stored))).into_response())
 }
 
-/// Absolute from the host that the client used, as the peer does; a client that names none gets a path.
+/// Absolute from the host that the client used, as the first implementation does; a client that names none gets a path.
 fn location(uri: &Uri, headers: &HeaderMap, id: Uuid) -> String {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 names the host in the target.

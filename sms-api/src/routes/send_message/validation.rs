@@ -1,11 +1,11 @@
-//! What a message may look like: the peer's rules and words. Pure.
+//! What a message may look like: the first implementation's rules and words. Pure.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{problem::Violation, routes::json_body::TextField};
 
-/// Longest text, in UTF-16 code units as the peer counts.
+/// Longest text, in UTF-16 code units as the first implementation counts.
 const LONGEST_TEXT: usize = 1600;
 
 /// The body as it came.
