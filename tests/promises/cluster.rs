@@ -28,13 +28,7 @@ impl Applied {
         let cluster = Cluster::namespace().await;
         let operator = cluster.operator();
         let applied = Self { cluster, operator, prefix: unique("sms") };
-        applied.cluster.kubectl(&[
-            "create",
-            "secret",
-            "generic",
-            "notifications-db",
-            "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
-        ]);
+        create_database_secret(&applied.cluster);
         applied.apply(3, "Forbid", 2);
         applied
     }
@@ -99,6 +93,12 @@ impl Applied {
         })
         .await;
     }
+}
+
+/// The Secret that the example names, of a database that is away.
+fn create_database_secret(cluster: &Cluster) {
+    let uri = "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms";
+    cluster.kubectl(&["create", "secret", "generic", "notifications-db", uri]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,13 +183,7 @@ async fn a_missing_secret_is_told_in_a_condition_and_found_when_it_comes() {
     assert_eq!(condition.reason, "SecretNotFound");
     assert!(condition.message.contains("spec.database.urlSecretRef"), "{}", condition.message);
 
-    applied.cluster.kubectl(&[
-        "create",
-        "secret",
-        "generic",
-        "notifications-db",
-        "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
-    ]);
+    create_database_secret(&applied.cluster);
     applied.until_applied().await;
     let unavailable = applied.condition("ApiAvailable").expect("the condition is there");
     assert!(unavailable.message.contains("PostgreSQL at 127.0.0.1:1 does not answer"), "{}", unavailable.message);
@@ -203,13 +197,7 @@ async fn an_object_of_somebody_else_is_refused_and_left_alone() {
     let foreign = cluster.versions(&ApiResource::erase::<Service>(&())).await;
     let operator = cluster.operator();
     let applied = Applied { cluster, operator, prefix: unique("sms") };
-    applied.cluster.kubectl(&[
-        "create",
-        "secret",
-        "generic",
-        "notifications-db",
-        "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms",
-    ]);
+    create_database_secret(&applied.cluster);
     applied.apply(3, "Forbid", 1);
 
     let condition = eventually("the condition tells", LIMIT, async || {
