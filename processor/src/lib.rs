@@ -35,9 +35,6 @@ use self::{
 /// answers, and then nobody waits for our goodbye.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long clients of the metrics port may keep a connection open at the end.
-const METRICS_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Processes messages until `shutdown`, then drains. `listener` shows metrics and health meanwhile.
 pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut registry = Registry::default();
@@ -67,10 +64,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let server = tokio::spawn(telemetry::server::serve(listener, registry, health, observed.clone()));
     let result = until_left(left, &shutdown, config.shutdown_timeout).await;
     observed.cancel();
-    match tokio::time::timeout(METRICS_TIMEOUT, server).await {
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "the metrics port failed"),
-        Ok(Err(error)) => tracing::error!(%error, "the metrics port failed"),
-        Ok(Ok(Ok(()))) | Err(_) => {}
+    match server.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the metrics port failed"),
+        Err(error) => tracing::error!(%error, "the metrics port failed"),
     }
     result
 }

@@ -4,13 +4,10 @@
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
-use telemetry::Check;
+use telemetry::{Check, error_chain};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{
-    outage::chain,
-    store::schema::{self, Schema},
-};
+use crate::store::schema::{self, Schema};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,7 +24,7 @@ pub async fn watch_database(options: PgConnectOptions, check: Check) {
             Ok(Ok(Schema::TooOld { found, needed })) => {
                 check.down(format!("the schema has version {found}, needed is {needed}: run `sms-api migrate`"));
             }
-            Ok(Err(error)) => check.down(format!("PostgreSQL cannot be used: {}", chain(&error))),
+            Ok(Err(error)) => check.down(format!("PostgreSQL cannot be used: {}", error_chain(&error))),
             Err(_) => {
                 connection = None;
                 check.down(format!("PostgreSQL does not answer within {} s", TIMEOUT.as_secs()));
@@ -58,7 +55,7 @@ pub async fn watch_kafka(admin: kafka::Admin, topic: String, check: Check, is_up
         let problem = match admin.describe_topics(vec![topic.clone()]).await {
             Ok(topics) if topics.contains_key(&topic) => None,
             Ok(_) => Some(format!("topic {topic:?} does not exist")),
-            Err(error) => Some(chain(&error)),
+            Err(error) => Some(error_chain(&error)),
         };
         is_up.send_replace(problem.is_none());
         match problem {

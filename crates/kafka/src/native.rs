@@ -148,20 +148,18 @@ fn checked(element: &rd_kafka_topic_partition_t, call: &'static str) -> Result<(
     Err(Error::Topic { call, topic: place(element).0, reason: code.to_string() })
 }
 
-/// Offsets of many partitions in one call; every partition asked for is in the answer.
+/// Offsets of many partitions in one call: `End`, or `Beginning` for the first one that still exists. librdkafka's
+/// marks for them are those of KIP-396.
 pub(crate) fn list_offsets(
     client: &Client,
     partitions: &[(String, i32)],
-    mark: i64,
+    mark: Offset,
     timeout: Duration,
 ) -> Result<BTreeMap<(String, i32), i64>, Error> {
     const NAME: &str = "ListOffsets";
-    let wanted = partition_list(partitions, Offset::Invalid, NAME)?;
+    let wanted = partition_list(partitions, mark, NAME)?;
     // SAFETY: the list is ours and copied by the call; results are copied out while `answer` lives.
     unsafe {
-        for index in 0..usize::try_from((*wanted.ptr()).cnt).unwrap_or_default() {
-            (*(*wanted.ptr()).elems.add(index)).offset = mark;
-        }
         let answer = call(
             client,
             NAME,
@@ -179,7 +177,7 @@ pub(crate) fn list_offsets(
     }
 }
 
-fn partition_list(
+pub(crate) fn partition_list(
     partitions: &[(String, i32)],
     offset: Offset,
     call: &'static str,

@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
-    topic_partition_list::{Offset, TopicPartitionList},
+    topic_partition_list::Offset,
 };
 
 use crate::{
@@ -16,9 +16,8 @@ use crate::{
     native::{self, Client},
 };
 
-/// The marks of `ListOffsets` for the end and for the first offset that still exists. Source: KIP-396.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
+/// The request that `committed_offsets` sends, by its protocol name.
+const CALL: &str = "OffsetFetch";
 
 /// How far a consumer group has come in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +64,8 @@ impl Groups {
     ) -> Result<Vec<PartitionOffsets>, Error> {
         // Committed first: a record finished in between then counts as lag for a moment, never as less than none.
         let committed = self.committed(group, partitions, timeout)?;
-        let earliest = native::list_offsets(client, partitions, EARLIEST, timeout)?;
-        let end = native::list_offsets(client, partitions, LATEST, timeout)?;
+        let earliest = native::list_offsets(client, partitions, Offset::Beginning, timeout)?;
+        let end = native::list_offsets(client, partitions, Offset::End, timeout)?;
         let offsets = |place: &(String, i32)| {
             Some(PartitionOffsets {
                 topic: place.0.clone(),
@@ -88,10 +87,7 @@ impl Groups {
         timeout: Duration,
     ) -> Result<BTreeMap<(String, i32), i64>, Error> {
         let failed = |error: rdkafka::error::KafkaError| Error::Call { call: CALL, reason: error.to_string() };
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition);
-        }
+        let list = native::partition_list(partitions, Offset::Invalid, CALL)?;
         let reader = self.reader(group)?;
         // It has nothing to say but errors, which would pile up unheard while a broker is away.
         while reader.poll(Duration::ZERO).is_some() {}
@@ -118,8 +114,6 @@ impl Groups {
         Ok(reader)
     }
 }
-
-const CALL: &str = "OffsetFetch";
 
 #[cfg(test)]
 mod tests {

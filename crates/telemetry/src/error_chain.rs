@@ -2,17 +2,15 @@ use std::error::Error;
 
 /// An error and its causes in one line. Some crates repeat a cause in the text of its effect; it is told once
 /// here.
-pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut told = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if told.is_empty() {
-            told = text;
-        } else if !told.contains(&text) {
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !told.contains(&text) {
             told = format!("{told}: {text}");
         }
-        next = error.source();
+        next = cause.source();
     }
     told
 }
@@ -35,6 +33,7 @@ mod tests {
 
     #[test]
     fn every_cause_is_told_once() {
+        check("cannot reach PostgreSQL", "connection refused", "cannot reach PostgreSQL: connection refused");
         check("failed to apply", "quota exceeded", "failed to apply: quota exceeded");
         check("failed to apply: quota exceeded", "quota exceeded", "failed to apply: quota exceeded");
     }
