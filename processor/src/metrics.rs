@@ -33,6 +33,10 @@ pub enum Processed {
     Sent,
     /// Reported as failed.
     Failed,
+    /// Reported as too late to be sent.
+    Expired,
+    /// Reported as perhaps sent.
+    Unknown,
     /// Put on the dead letter topic.
     DeadLetter,
 }
@@ -109,6 +113,8 @@ impl Metrics {
         let outcome = match how {
             Processed::Sent => "sent",
             Processed::Failed => "failed",
+            Processed::Expired => "expired",
+            Processed::Unknown => "unknown",
             Processed::DeadLetter => {
                 self.dead_letters.inc();
                 "dead_letter"

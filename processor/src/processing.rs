@@ -104,6 +104,7 @@ impl Processing {
             failure_reason,
             processed_at: Some(Timestamp::now()),
             attempt: Some(message.attempt),
+            transient: false,
         }
     }
 }
@@ -120,6 +121,8 @@ impl From<DeliveryStatus> for Processed {
         match status {
             DeliveryStatus::Sent => Self::Sent,
             DeliveryStatus::Failed => Self::Failed,
+            DeliveryStatus::Expired => Self::Expired,
+            DeliveryStatus::Unknown => Self::Unknown,
         }
     }
 }

@@ -75,9 +75,9 @@ pub enum Status {
     Scheduled,
     /// Called back before it was sent; written by later versions only.
     Canceled,
-    /// Too late to be sent; written by later versions only.
+    /// Too late to be sent.
     Expired,
-    /// The provider may or may not have taken it; written by later versions only.
+    /// The provider may or may not have taken it.
     Unknown,
 }
 

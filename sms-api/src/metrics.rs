@@ -25,6 +25,10 @@ pub struct Metrics {
     pub sent: Counter,
     /// Messages that became FAILED.
     pub failed: Counter,
+    /// Messages that became EXPIRED.
+    pub expired: Counter,
+    /// Messages that became UNKNOWN.
+    pub unknown: Counter,
     /// Reports that changed nothing: repeated, contradicting, or on an older attempt.
     pub late_reports: Counter,
     /// Outbox rows taken over because their lease ran out.
@@ -62,6 +66,8 @@ impl Metrics {
             queue_failed: Counter::default(),
             sent: Counter::default(),
             failed: Counter::default(),
+            expired: Counter::default(),
+            unknown: Counter::default(),
             late_reports: Counter::default(),
             outbox_rows_recovered: Counter::default(),
             ingest_batch_messages: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
@@ -75,6 +81,8 @@ impl Metrics {
             ("sms_queue_failed", "Records not acknowledged by Kafka in time", &metrics.queue_failed),
             ("sms_sent", "Messages that became SENT", &metrics.sent),
             ("sms_failed", "Messages that became FAILED", &metrics.failed),
+            ("sms_expired", "Messages that became EXPIRED", &metrics.expired),
+            ("sms_unknown", "Messages that became UNKNOWN", &metrics.unknown),
             ("sms_late_reports", "Delivery reports that changed nothing", &metrics.late_reports),
             ("outbox_rows_recovered", "Outbox rows taken over after their lease", &metrics.outbox_rows_recovered),
         ];
@@ -133,6 +141,8 @@ mod tests {
             "sms_queue_failed_total 0",
             "sms_sent_total 0",
             "sms_failed_total 0",
+            "sms_expired_total 0",
+            "sms_unknown_total 0",
             "sms_late_reports_total 0",
             "outbox_rows_recovered_total 0",
             "ingest_batch_messages_count 0",

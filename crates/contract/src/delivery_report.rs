@@ -2,14 +2,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What became of a message: the body of `POST /v1/internal/delivery-report` (ADR-007, callback mechanism).
+/// What became of a message: the body of `POST /v1/internal/delivery-report` (ADR-007, callback mechanism), and one
+/// of many in [`crate::DeliveryReports`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryReport {
     /// The message reported on.
     pub message_id: Uuid,
     /// The outcome.
     pub status: DeliveryStatus,
-    /// Why a message failed; meaningless for a sent one.
+    /// Why the message was not sent, or why nobody knows; meaningless for a sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
     /// When the provider's answer was known.
@@ -18,9 +19,12 @@ pub struct DeliveryReport {
     /// The attempt reported on, from 1; a report without one speaks of the current attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
+    /// Whether another attempt later may succeed; meaningless unless the message failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
 }
 
-/// The two outcomes that a delivery report can tell.
+/// The outcomes that a delivery report can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DeliveryStatus {
@@ -28,6 +32,10 @@ pub enum DeliveryStatus {
     Sent,
     /// The provider refused the message, or no attempt reached it.
     Failed,
+    /// It was too late to send the message, so nobody tried.
+    Expired,
+    /// The provider may or may not have taken the message.
+    Unknown,
 }
 
 #[cfg(test)]
@@ -47,5 +55,7 @@ mod tests {
         let decoded: DeliveryReport = serde_json::from_str(report).expect("report decodes");
         assert_eq!(decoded.status, DeliveryStatus::Sent);
         assert_eq!(decoded.attempt, None);
+        assert!(!decoded.transient);
+        assert_eq!(serde_json::to_string(&decoded).expect("report encodes"), report);
     }
 }

@@ -27,6 +27,9 @@ pub struct SmsRequestedV1 {
     pub attempt: i32,
     /// When sms-api accepted the message.
     pub created_at: Timestamp,
+    /// From when on the message is not to be sent any more; none means that it is never too late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -41,6 +44,16 @@ mod tests {
         let SmsRequested::V1(record) = decoded;
         assert_eq!(record.recipient, "+4915112345678");
         assert_eq!(record.text, "Grüße 🎈");
+        assert_eq!(record.expires_at, None);
+    }
+
+    #[test]
+    fn version_1_with_everything_stays_readable() {
+        let golden = include_str!("../golden/sms-requested-v1-expiring.json").trim_end();
+        let decoded: SmsRequested = serde_json::from_str(golden).expect("golden record decodes");
+        assert_eq!(serde_json::to_string(&decoded).expect("record encodes"), golden);
+        let SmsRequested::V1(record) = decoded;
+        assert_eq!(record.expires_at, "2026-11-23T14:20:00Z".parse().ok());
     }
 
     #[test]

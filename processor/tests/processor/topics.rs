@@ -138,6 +138,7 @@ pub fn message(number: usize) -> SmsRequestedV1 {
         text: "Grüße 🎈".to_owned(),
         attempt: 1,
         created_at: Timestamp::now(),
+        expires_at: None,
     }
 }
 

@@ -138,6 +138,7 @@ fn encode(message: &PendingMessage) -> Vec<u8> {
         text: message.text.clone(),
         attempt: message.attempt,
         created_at: message.created_at,
+        expires_at: None,
     });
     serde_json::to_vec(&record).expect("a record of plain fields always encodes")
 }

@@ -23,6 +23,8 @@ pub async fn handle(State(app): State<AppState>, body: JsonBody) -> Result<Statu
     let (status, counter) = match report.status {
         DeliveryStatus::Sent => (Status::Sent, &app.metrics.sent),
         DeliveryStatus::Failed => (Status::Failed, &app.metrics.failed),
+        DeliveryStatus::Expired => (Status::Expired, &app.metrics.expired),
+        DeliveryStatus::Unknown => (Status::Unknown, &app.metrics.unknown),
     };
     let reason = kept_reason(&report);
     let recorded =
@@ -46,13 +48,15 @@ pub async fn handle(State(app): State<AppState>, body: JsonBody) -> Result<Statu
 fn kept_reason(report: &DeliveryReport) -> Option<String> {
     match report.status {
         DeliveryStatus::Sent => None,
-        DeliveryStatus::Failed => report.failure_reason.as_ref().map(|reason| {
-            reason
-                .chars()
-                .take(LONGEST_REASON)
-                .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
-                .collect()
-        }),
+        DeliveryStatus::Failed | DeliveryStatus::Expired | DeliveryStatus::Unknown => {
+            report.failure_reason.as_ref().map(|reason| {
+                reason
+                    .chars()
+                    .take(LONGEST_REASON)
+                    .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
+                    .collect()
+            })
+        }
     }
 }
 
@@ -64,9 +68,10 @@ fn parse(mut body: Map<String, Value>) -> Result<DeliveryReport, Vec<Violation>>
     let failure_reason = take(&mut body, &FAILURE_REASON, &mut violations);
     let processed_at = take(&mut body, &PROCESSED_AT, &mut violations);
     let attempt = take(&mut body, &ATTEMPT, &mut violations);
+    let transient = take(&mut body, &TRANSIENT, &mut violations).unwrap_or_default();
     match (message_id, status) {
         (Some(message_id), Some(status)) if violations.is_empty() => {
-            Ok(DeliveryReport { message_id, status, failure_reason, processed_at, attempt })
+            Ok(DeliveryReport { message_id, status, failure_reason, processed_at, attempt, transient })
         }
         _ => Err(violations),
     }
@@ -91,7 +96,7 @@ const STATUS: Field = Field {
     name: "status",
     peer_name: "processDeliveryReport.deliveryReport.status",
     required: Some("Status is required"),
-    malformed: "Status must be SENT or FAILED",
+    malformed: "Status must be SENT, FAILED, EXPIRED or UNKNOWN",
 };
 
 const FAILURE_REASON: Field = Field {
@@ -113,6 +118,13 @@ const ATTEMPT: Field = Field {
     peer_name: "processDeliveryReport.deliveryReport.attempt",
     required: None,
     malformed: "Attempt must be a whole number",
+};
+
+const TRANSIENT: Field = Field {
+    name: "transient",
+    peer_name: "processDeliveryReport.deliveryReport.transient",
+    required: None,
+    malformed: "Transient must be true or false",
 };
 
 fn take<T: DeserializeOwned>(
@@ -158,13 +170,14 @@ mod tests {
     fn every_wrong_field_of_a_report_is_named() {
         check("{}", Err(&["Message ID is required", "Status is required"]));
         check(
-            r#"{"message_id":"1-1-1","status":"PENDING","failure_reason":1,"processed_at":"yesterday","attempt":"x"}"#,
+            r#"{"message_id":"1-1-1","status":"PENDING","failure_reason":1,"processed_at":"yesterday","attempt":"x","transient":"perhaps"}"#,
             Err(&[
                 MESSAGE_ID.malformed,
                 STATUS.malformed,
                 FAILURE_REASON.malformed,
                 PROCESSED_AT.malformed,
                 ATTEMPT.malformed,
+                TRANSIENT.malformed,
             ]),
         );
     }
@@ -177,6 +190,7 @@ mod tests {
             failure_reason: Some(format!("a\0{}", "é".repeat(600))),
             processed_at: None,
             attempt: None,
+            transient: false,
         };
         let kept = kept_reason(&report).expect("a failure has its reason");
         assert_eq!(kept.chars().count(), LONGEST_REASON);
