@@ -1,12 +1,12 @@
 //! Everything that can differ between two deployments of this service. Read once, in `main`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::maintenance::Retention;
+use crate::{maintenance::Retention, routes::message_request::NumberValidation};
 
 /// The HTTP side of an SMS pipeline: takes messages, stores them, hands them to Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -24,6 +24,9 @@ pub enum Command {
     Serve(Config),
     /// Bring the database's schema up to date, then exit.
     Migrate(MigrateConfig),
+    /// Publish every pending message again, then exit: for the day after PostgreSQL was restored or a topic lost.
+    /// The replicas that serve do the publishing.
+    Republish(RepublishConfig),
 }
 
 /// Settings of `sms-api serve`.
@@ -37,9 +40,25 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: kafka::Settings,
 
-    /// Topic to which accepted messages are published.
+    /// Topic to which messages of normal priority are published.
     #[arg(long, env = "REQUESTS_TOPIC", default_value = "sms.requests")]
     pub requests_topic: String,
+
+    /// Topic to which messages of high priority are published.
+    #[arg(long, env = "HIGH_PRIORITY_TOPIC", default_value = "sms.high-priority")]
+    pub high_priority_topic: String,
+
+    /// Topic to which messages of low priority are published.
+    #[arg(long, env = "LOW_PRIORITY_TOPIC", default_value = "sms.low-priority")]
+    pub low_priority_topic: String,
+
+    /// How many stored messages may wait for Kafka before new ones are refused.
+    #[arg(long, env = "OUTBOX_MAX_MESSAGES", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    pub outbox_max_messages: i64,
+
+    /// How long stored messages may wait for Kafka before new ones are refused, such as `1h`.
+    #[arg(long, env = "OUTBOX_MAX_AGE", default_value = "1h", value_parser = duration)]
+    pub outbox_max_age: Duration,
 
     /// Address of the public API.
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -57,6 +76,27 @@ pub struct Config {
     #[arg(long, env = "MESSAGE_RETENTION", default_value = "90d")]
     pub message_retention: Retention,
 
+    /// For how long idempotency keys and their answers are kept, such as `24h`.
+    #[arg(long, env = "IDEMPOTENCY_RETENTION", default_value = "24h", value_parser = duration)]
+    pub idempotency_retention: Duration,
+
+    /// How closely phone numbers are looked at.
+    #[arg(long, env = "NUMBER_VALIDATION", value_enum, default_value_t = NumberValidation::Pattern)]
+    pub number_validation: NumberValidation,
+
+    /// How long after a failure that may pass the next attempt is made, such as `30s`.
+    #[arg(long, env = "RETRY_FAILED_EVERY", default_value = "30s", value_parser = duration)]
+    pub retry_failed_every: Duration,
+
+    /// How many attempts are made in all; with 1 none is made again by itself.
+    #[arg(long, env = "RETRY_FAILED_MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub retry_failed_max_attempts: i32,
+
+    /// After what time a message that is still pending is published again, such as `6h`: longer than a backlog of the
+    /// processors can be.
+    #[arg(long, env = "REPUBLISH_AFTER", default_value = "6h", value_parser = duration)]
+    pub republish_after: Duration,
+
     /// Share both addresses with other replicas on this machine (`SO_REUSEPORT`).
     #[arg(long, env = "REUSE_PORT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub reuse_port: bool,
@@ -72,6 +112,26 @@ pub struct MigrateConfig {
     /// Where PostgreSQL is.
     #[command(flatten)]
     pub database: DatabaseSettings,
+
+    /// Logs and traces; no port is opened.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+/// Settings of `sms-api republish`.
+#[derive(Clone, Debug, Args)]
+pub struct RepublishConfig {
+    /// Where PostgreSQL is.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+
+    /// Only messages that were accepted at least so long ago, such as `10m`.
+    #[arg(long, env = "OLDER_THAN", default_value = "0s", value_parser = duration)]
+    pub older_than: Duration,
+
+    /// After what time they are published once more, when they are still pending then.
+    #[arg(long, env = "REPUBLISH_AFTER", default_value = "6h", value_parser = duration)]
+    pub republish_after: Duration,
 
     /// Logs and traces; no port is opened.
     #[command(flatten)]
@@ -135,6 +195,22 @@ impl DatabaseSettings {
     }
 }
 
+/// A whole number with a unit, as the resource writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("{text:?} is not a whole number with a unit ms, s, m, h or d, such as 30s");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?);
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let seconds = |unit: u64| number.checked_mul(unit).map(Duration::from_secs).ok_or_else(refused);
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(60 * 60),
+        "d" => seconds(24 * 60 * 60),
+        _ => Err(refused()),
+    }
+}
+
 fn read_secret(setting: &str, file: &PathBuf) -> anyhow::Result<Secret> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{setting}: cannot read {}", file.display()))?;
     let text = text.trim_end_matches(['\r', '\n']);
@@ -178,6 +254,18 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_itself() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
+    }
+
+    #[test]
+    fn a_duration_is_a_whole_number_with_a_unit() {
+        for (text, expected) in
+            [("250ms", 250), ("0s", 0), ("30s", 30_000), ("5m", 300_000), ("24h", 86_400_000), ("2d", 172_800_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
+        }
+        for bad in ["", "5", "s", "-5s", "1.5s", "5 s", "5w", "99999999999999999999s", "9999999999999999999d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,65 +1,78 @@
 //! Group commit: many requests, one transaction.
 //!
-//! Handlers queue their message and wait; a writer takes what has gathered, stores it as one batch and only
+//! Handlers queue their submission and wait; a writer takes what has gathered, stores it as one batch and only
 //! then answers. There is no timer: while one batch commits the next one gathers, so an idle request waits for
 //! nobody and a busy server makes large batches. Knows nothing of HTTP, and of Kafka only that a committed
 //! batch is handed to the relay.
 
 mod policy;
+mod writer;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
-    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use self::policy::{Step, after};
+use self::writer::Writer;
 use crate::{
-    message::{Message, NewMessage},
     metrics::Metrics,
     outage::Outage,
-    relay::{Committed, Handover},
-    store::{Batch, PendingMessage, Store},
+    relay::{Backlog, Handover},
+    store::Store,
+    submission::{Stored, Submission},
 };
 
-/// How many messages one transaction may hold.
+/// How many messages one transaction may hold, unless a single submission brings more.
 const BATCH: usize = 500;
 /// One connection leaves PostgreSQL idle between commits, and more than two split what could be one batch.
 const WRITERS: usize = 2;
-/// How many messages may wait for a writer; more are shed at once.
+/// How many submissions may wait for a writer; more are shed at once.
 const QUEUE: usize = 8 * BATCH;
+/// How much memory what waits may take, in KiB; more is shed at once.
+const ROOM: u32 = 64 * 1024;
 /// How long a request waits for its commit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Why a message was not accepted.
+/// Why a submission was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotStored {
     /// Too many messages wait already.
     #[error("too many messages wait to be stored")]
     QueueFull,
-    /// PostgreSQL is away. The message may have been stored all the same, when the connection was lost after
-    /// the commit; it is then sent, and the client's retry is a second message.
+    /// Too many stored messages wait for Kafka, or have waited for too long.
+    #[error("too many messages wait to be published")]
+    OutboxFull,
+    /// PostgreSQL is away. The messages may have been stored all the same, when the connection was lost after
+    /// the commit; they are then sent, and a repeated request without idempotency key makes them anew.
     #[error("messages cannot be stored at this time")]
     DatabaseAway,
-    /// PostgreSQL refuses this very message.
-    #[error("the message cannot be stored")]
+    /// PostgreSQL refuses what this submission holds.
+    #[error("the submission cannot be stored")]
     Refused,
+    /// Another request with the same idempotency key is being stored, for longer than is worth waiting.
+    #[error("a request with the same idempotency key is under way")]
+    KeyBusy,
+    /// The idempotency key belongs to a request that asked for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
 }
 
-/// Where handlers leave their messages. Cheap to clone.
+/// Where handlers leave their submissions. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
     queue: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    backlog: watch::Receiver<Backlog>,
 }
 
+/// A submission whose request waits for the answer.
 struct Waiting {
-    message: NewMessage,
-    answer: oneshot::Sender<Result<Timestamp, NotStored>>,
+    submission: Submission,
+    answer: oneshot::Sender<Result<Stored, NotStored>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Ingest {
@@ -68,6 +81,7 @@ impl Ingest {
         store: &Store,
         relay: &Handover,
         metrics: &Metrics,
+        backlog: watch::Receiver<Backlog>,
         closing: &CancellationToken,
         workers: &mut JoinSet<()>,
     ) -> Self {
@@ -85,135 +99,26 @@ impl Ingest {
             };
             workers.spawn(writer.run());
         }
-        Self { queue }
+        Self { queue, room: Arc::new(Semaphore::new(ROOM as usize)), backlog }
     }
 
-    /// Returns when the message is committed to PostgreSQL, and says within a bound when it is not.
-    pub async fn store(&self, message: NewMessage) -> Result<Message, NotStored> {
+    /// Returns when the messages are committed to PostgreSQL, and says within a bound when they are not.
+    pub async fn store(&self, submission: Submission) -> Result<Stored, NotStored> {
+        if *self.backlog.borrow() == Backlog::Full {
+            return Err(NotStored::OutboxFull);
+        }
+        let weight = u32::try_from(submission.weight() / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| NotStored::QueueFull)?;
         let (answer, stored) = oneshot::channel();
-        let waiting = Waiting { message: message.clone(), answer };
+        let waiting = Waiting { submission, answer, _room: room };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
             mpsc::error::TrySendError::Closed(_) => NotStored::DatabaseAway,
         })?;
         match tokio::time::timeout(ANSWER_WITHIN, stored).await {
-            Ok(Ok(answer)) => answer.map(|created_at| Message::just_stored(message, created_at)),
-            // Nobody waits any more, so a writer that has not taken the message yet will skip it.
+            Ok(Ok(answer)) => answer,
+            // Nobody waits any more, so a writer that has not taken the submission yet will skip it.
             Ok(Err(_)) | Err(_) => Err(NotStored::DatabaseAway),
         }
-    }
-}
-
-struct Writer {
-    gathered: Arc<Mutex<mpsc::Receiver<Waiting>>>,
-    closing: CancellationToken,
-    store: Store,
-    relay: Handover,
-    metrics: Metrics,
-    outage: Arc<Outage>,
-}
-
-impl Writer {
-    async fn run(self) {
-        loop {
-            let mut batch = self.take().await;
-            if batch.is_empty() {
-                return;
-            }
-            batch.retain(|waiting| !waiting.answer.is_closed());
-            if !batch.is_empty() {
-                self.store_all(batch).await;
-            }
-        }
-    }
-
-    /// What has gathered, at least one message; none at the end. While one writer waits here the other one
-    /// queues up behind it, so a message is never left between two idle writers.
-    async fn take(&self) -> Vec<Waiting> {
-        let mut batch = Vec::new();
-        let mut gathered = self.gathered.lock().await;
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled(), if !gathered.is_closed() => gathered.close(),
-            _ = gathered.recv_many(&mut batch, BATCH) => return batch,
-        }
-        gathered.recv_many(&mut batch, BATCH).await;
-        batch
-    }
-
-    /// Stores the batch, in as many parts as it takes to single out what PostgreSQL refuses.
-    async fn store_all(&self, batch: Vec<Waiting>) {
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            match self.store_part(&part).await {
-                Ok((batch, taken_at)) => self.committed(part, batch, taken_at),
-                Err(Step::Split) => {
-                    let mut first = part;
-                    let second = first.split_off(first.len() / 2);
-                    parts.extend([second, first]);
-                }
-                Err(Step::Refuse) => answer_all(part, NotStored::Refused),
-                Err(Step::Retry | Step::GiveUp) => {
-                    answer_all(part, NotStored::DatabaseAway);
-                    // The others would only wait as long again.
-                    parts.drain(..).for_each(|part| answer_all(part, NotStored::DatabaseAway));
-                }
-            }
-        }
-    }
-
-    async fn store_part(&self, part: &[Waiting]) -> Result<(Batch, Instant), Step> {
-        let messages: Vec<_> = part.iter().map(|waiting| &waiting.message).collect();
-        let mut attempt = 1;
-        loop {
-            // Before the statement is sent, so that the lease never ends earlier than we believe.
-            let taken_at = Instant::now();
-            let span = tracing::info_span!("store batch", messages = messages.len());
-            match self.store.store_batch(&messages).instrument(span).await {
-                Ok(batch) => {
-                    self.outage.worked();
-                    return Ok((batch, taken_at));
-                }
-                Err(error) => match after(&error, messages.len(), attempt) {
-                    Step::Retry => attempt += 1,
-                    step => {
-                        self.outage.failed(&error);
-                        return Err(step);
-                    }
-                },
-            }
-        }
-    }
-
-    fn committed(&self, part: Vec<Waiting>, batch: Batch, taken_at: Instant) {
-        let size = part.len();
-        let mut messages = Vec::with_capacity(size);
-        for Waiting { message, answer } in part {
-            messages.push(pending(message, batch.created_at));
-            // A client that went away has its message stored all the same.
-            let _ = answer.send(Ok(batch.created_at));
-        }
-        self.relay.offer(Committed { outbox_id: batch.outbox_id, messages, taken_at });
-        self.metrics.accepted.inc_by(u64::try_from(size).unwrap_or(u64::MAX));
-        #[expect(clippy::cast_precision_loss, reason = "a batch holds at most 500 messages")]
-        self.metrics.ingest_batch_messages.observe(size as f64);
-    }
-}
-
-fn answer_all(part: Vec<Waiting>, reason: NotStored) {
-    for waiting in part {
-        let _ = waiting.answer.send(Err(reason));
-    }
-}
-
-fn pending(message: NewMessage, created_at: Timestamp) -> PendingMessage {
-    PendingMessage {
-        id: message.id,
-        sender: message.sender,
-        recipient: message.recipient,
-        text: message.text,
-        attempt: 1,
-        created_at,
-        traceparent: message.traceparent,
     }
 }

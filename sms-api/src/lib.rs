@@ -16,9 +16,11 @@ pub mod problem;
 mod readiness;
 pub mod relay;
 pub mod routes;
+pub mod schedule;
 pub mod segments;
 mod server;
 pub mod statistics;
 pub mod store;
+pub mod submission;
 
 pub use server::{Listeners, Parts, serve};

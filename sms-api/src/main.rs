@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use sms_api::{
     Listeners, Parts,
-    config::{Cli, Command, Config, MigrateConfig},
-    migrate, serve, store,
+    config::{Cli, Command, Config, MigrateConfig, RepublishConfig},
+    migrate,
+    relay::{Limits, Topics},
+    schedule, serve,
+    store::{self, RetryFailed, Store},
 };
 use telemetry::Telemetry;
 
@@ -15,6 +19,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(config) => run_server(config).await,
         Command::Migrate(config) => run_migration(config).await,
+        Command::Republish(config) => run_republishing(config).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,8 +37,17 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
         database: store::connect_lazily(config.database.connect_options()?),
         internal_token: config.internal_token()?,
         kafka: config.kafka.clone(),
+        topics: Topics {
+            high: config.high_priority_topic.clone(),
+            normal: config.requests_topic.clone(),
+            low: config.low_priority_topic.clone(),
+        },
+        outbox: Limits { messages: config.outbox_max_messages, age: config.outbox_max_age },
         message_retention: config.message_retention,
-        requests_topic: config.requests_topic.clone(),
+        idempotency_retention: config.idempotency_retention,
+        number_validation: config.number_validation,
+        retry_failed: RetryFailed { every: config.retry_failed_every, max_attempts: config.retry_failed_max_attempts },
+        republish_after: config.republish_after,
     };
     let result = serve(Listeners::bind(&config).await?, parts, shutdown).await;
     telemetry.flush();
@@ -46,4 +60,14 @@ async fn run_migration(config: MigrateConfig) -> anyhow::Result<()> {
     let result = migrate::run(&config.database.connect_options()?, &shutdown).await;
     telemetry.flush();
     result
+}
+
+async fn run_republishing(config: RepublishConfig) -> anyhow::Result<()> {
+    let telemetry = Telemetry::init("sms-api", &config.telemetry)?;
+    let store = Store::new(store::connect_lazily(config.database.connect_options()?));
+    let progress = |found| tracing::info!(messages = found, "looking for pending messages");
+    let found = schedule::republish(&store, config.older_than, config.republish_after, progress).await;
+    telemetry.flush();
+    println!("{} pending messages are queued to be published again", found.context("not all messages were queued")?);
+    Ok(())
 }

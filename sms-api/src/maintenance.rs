@@ -10,6 +10,7 @@ use jiff::{Span, Timestamp, civil::Date};
 use sqlx::PgConnection;
 
 use crate::{
+    message::LONGEST_DELAY,
     outage::Outage,
     store::{
         Error, Folded, Store,
@@ -25,6 +26,10 @@ const DAYS_BEHIND: i32 = 1;
 const PARTITIONS_INTERVAL: Duration = Duration::from_hours(1);
 /// How soon it is tried again when it failed. Each attempt can make others wait for a moment.
 const PARTITIONS_RETRY: Duration = Duration::from_mins(1);
+/// How often idempotency keys past their time are forgotten.
+const KEYS_INTERVAL: Duration = Duration::from_mins(1);
+/// How many of them at once.
+const KEYS_AT_MOST: u32 = 10_000;
 /// How often counts are added up.
 const FOLD_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -65,6 +70,13 @@ impl Retention {
     /// Today and yesterday are never past retention, whatever the clocks say; and a day costs a partition.
     pub fn of_days(days: u16) -> Result<Self, InvalidRetention> {
         if (2..=3650).contains(&days) { Ok(Self { days }) } else { Err(InvalidRetention) }
+    }
+}
+
+impl Retention {
+    /// How far ahead a message may be scheduled, so that its partition is still there then, with a day to be sent in.
+    pub fn longest_delay(self) -> Duration {
+        LONGEST_DELAY.min(Duration::from_hours(24 * (u64::from(self.days) - 1)))
     }
 }
 
@@ -115,7 +127,7 @@ pub async fn make_missing_partitions(db: &mut PgConnection) -> sqlx::Result<()> 
 
 /// Maintains the database for as long as it is awaited.
 pub async fn run(store: Store, retention: Retention) {
-    tokio::join!(keep_partitions(&store, retention), keep_counts_small(&store));
+    tokio::join!(keep_partitions(&store, retention), keep_counts_small(&store), forget_old_keys(&store));
 }
 
 async fn keep_partitions(store: &Store, retention: Retention) {
@@ -144,6 +156,22 @@ async fn keep_counts_small(store: &Store) {
             Err(error) => outage.failed(&error),
         }
         tokio::time::sleep(FOLD_INTERVAL).await;
+    }
+}
+
+async fn forget_old_keys(store: &Store) {
+    let outage = Outage::new("forgetting idempotency keys");
+    loop {
+        match store.forget_old_keys(KEYS_AT_MOST.into()).await {
+            Ok(forgotten) => {
+                outage.worked();
+                if forgotten >= KEYS_AT_MOST.into() {
+                    continue;
+                }
+            }
+            Err(error) => outage.failed(&error),
+        }
+        tokio::time::sleep(KEYS_INTERVAL).await;
     }
 }
 
@@ -197,12 +225,12 @@ mod tests {
         moment.parse().expect("a time")
     }
 
-    fn both(day: Date) -> [Partition; 2] {
+    fn every(day: Date) -> [Partition; 4] {
         Table::ALL.map(|table| Partition { day, table })
     }
 
     fn all(days: &[Date]) -> Vec<Partition> {
-        days.iter().copied().flat_map(both).collect()
+        days.iter().copied().flat_map(every).collect()
     }
 
     #[track_caller]
@@ -228,7 +256,7 @@ mod tests {
     fn at_midnight_one_day_comes_and_one_goes() {
         let days: Vec<_> = (date(2026, 2, 27).series(Span::new().days(1))).take(6).collect();
         check(&all(&days), "2026-03-01T23:59:59.999Z", 2, &[], &[]);
-        check(&all(&days), NOW, 2, &both(date(2026, 3, 5)), &both(date(2026, 2, 27)));
+        check(&all(&days), NOW, 2, &every(date(2026, 3, 5)), &every(date(2026, 2, 27)));
     }
 
     #[test]
@@ -242,16 +270,25 @@ mod tests {
     #[test]
     fn a_table_that_a_migration_added_gets_its_own_partitions() {
         let days = [1, 2, 3, 4, 5].map(|day| date(2026, 3, day));
-        let messages = days.map(|day| Partition { day, table: Table::Message });
+        let [rest @ .., new] = Table::ALL;
+        let known: Vec<_> = days.iter().flat_map(|&day| rest.map(|table| Partition { day, table })).collect();
         let order = [1, 2, 3, 4, 0];
-        let events = order.map(|index| Partition { day: days[index], table: Table::MessageEvent });
-        check(&messages, NOW, 90, &events, &[]);
+        let missing = order.map(|index| Partition { day: days[index], table: new });
+        check(&known, NOW, 90, &missing, &[]);
     }
 
     #[test]
     fn what_lies_far_ahead_is_left_alone() {
         let days = [1, 2, 3, 4, 5].map(|day| date(2026, 3, day));
         check(&[all(&days), all(&[date(2027, 1, 1)])].concat(), NOW, 2, &[], &[]);
+    }
+
+    #[test]
+    fn no_message_is_scheduled_for_a_time_at_which_it_is_gone() {
+        for (days, hours) in [(2, 24), (7, 6 * 24), (31, 30 * 24), (90, 30 * 24)] {
+            let retention = Retention::of_days(days).expect("a valid retention");
+            assert_eq!(retention.longest_delay(), Duration::from_hours(hours), "{days}d");
+        }
     }
 
     #[test]

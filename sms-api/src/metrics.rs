@@ -25,7 +25,7 @@ pub struct Metrics {
     pub sent: Counter,
     /// Messages that became FAILED.
     pub failed: Counter,
-    /// Messages that became EXPIRED.
+    /// Messages that became EXPIRED by a report.
     pub expired: Counter,
     /// Messages that became UNKNOWN.
     pub unknown: Counter,
@@ -81,7 +81,7 @@ impl Metrics {
             ("sms_queue_failed", "Records not acknowledged by Kafka in time", &metrics.queue_failed),
             ("sms_sent", "Messages that became SENT", &metrics.sent),
             ("sms_failed", "Messages that became FAILED", &metrics.failed),
-            ("sms_expired", "Messages that became EXPIRED", &metrics.expired),
+            ("sms_expired", "Messages that became EXPIRED by a report", &metrics.expired),
             ("sms_unknown", "Messages that became UNKNOWN", &metrics.unknown),
             ("sms_late_reports", "Delivery reports that changed nothing", &metrics.late_reports),
             ("outbox_rows_recovered", "Outbox rows taken over after their lease", &metrics.outbox_rows_recovered),

@@ -10,6 +10,11 @@ use axum::{
 use contract::problem::PROBLEM_TYPES;
 use serde::Serialize;
 
+/// How many wrong fields the detail names.
+const NAMED_AT_MOST: usize = 10;
+/// How many wrong fields are listed.
+const LISTED_AT_MOST: usize = 100;
+
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -40,6 +45,14 @@ pub enum Kind {
     BodyTooLarge,
     /// The body says that it is not JSON.
     UnsupportedMediaType,
+    /// The message has a status in which this cannot be done.
+    WrongStatus,
+    /// The idempotency key is not one.
+    InvalidIdempotencyKey,
+    /// A request with the same idempotency key is still under way.
+    IdempotencyKeyBusy,
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused,
     /// A fault of this service.
     Internal,
     /// Not at this time; trying again is right.
@@ -49,12 +62,19 @@ pub enum Kind {
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The field's name in the body.
-    pub name: &'static str,
+    /// Where the field is in the body, as names and indexes between slashes, such as `messages/3/sender`.
+    pub pointer: String,
     /// The field as the first implementation names it.
-    pub field: &'static str,
+    pub field: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+impl Violation {
+    /// Of a field at the top of the body.
+    pub fn of(name: &str, peer_name: &str, message: impl Into<String>) -> Self {
+        Self { pointer: name.to_owned(), field: peer_name.to_owned(), message: message.into() }
+    }
 }
 
 #[derive(Serialize)]
@@ -88,19 +108,26 @@ impl Problem {
         Self { kind, detail: detail.into(), violations: Vec::new(), retry_after: None }
     }
 
-    /// All that is wrong with a body's fields.
-    pub fn invalid_fields(violations: Vec<Violation>) -> Self {
-        let names: std::collections::BTreeSet<_> = violations.iter().map(|violation| violation.name).collect();
-        let names: Vec<_> = names.into_iter().collect();
-        Self {
-            violations,
-            ..Self::new(Kind::InvalidFields, format!("These fields are not valid: {}.", names.join(", ")))
-        }
+    /// All that is wrong with a body's fields, as far as anybody reads it.
+    pub fn invalid_fields(mut violations: Vec<Violation>) -> Self {
+        let mut names: Vec<_> = violations.iter().map(|violation| violation.pointer.as_str()).collect();
+        names.dedup();
+        let more = names.len().saturating_sub(NAMED_AT_MOST);
+        names.truncate(NAMED_AT_MOST);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let detail = format!("These fields are not valid: {}{more}.", names.join(", "));
+        violations.truncate(LISTED_AT_MOST);
+        Self { violations, ..Self::new(Kind::InvalidFields, detail) }
     }
 
     /// The service cannot do it at this time; the client should try again after `retry_after`.
     pub fn unavailable(detail: impl Into<String>, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    /// The request meets another one; the client should try again after `retry_after`.
+    pub fn busy(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(Kind::IdempotencyKeyBusy, detail) }
     }
 
     fn body(&self) -> Body<'_> {
@@ -114,12 +141,12 @@ impl Problem {
             errors: self
                 .violations
                 .iter()
-                .map(|violation| FieldError { pointer: format!("#/{}", violation.name), detail: &violation.message })
+                .map(|violation| FieldError { pointer: format!("#/{}", violation.pointer), detail: &violation.message })
                 .collect(),
             violations: self
                 .violations
                 .iter()
-                .map(|violation| ConstraintViolation { field: violation.field, message: &violation.message })
+                .map(|violation| ConstraintViolation { field: &violation.field, message: &violation.message })
                 .collect(),
         }
     }
@@ -139,6 +166,14 @@ impl Kind {
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::WrongStatus => ("wrong-status", StatusCode::CONFLICT, "Wrong status"),
+            Self::InvalidIdempotencyKey => {
+                ("invalid-idempotency-key", StatusCode::BAD_REQUEST, "Invalid Idempotency-Key")
+            }
+            Self::IdempotencyKeyBusy => ("idempotency-key-busy", StatusCode::CONFLICT, "Idempotency-Key in use"),
+            Self::IdempotencyKeyReused => {
+                ("idempotency-key-reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency-Key used before")
             }
             Self::Internal => ("internal-error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
@@ -168,8 +203,8 @@ mod tests {
     #[test]
     fn a_problem_lists_every_wrong_field_in_both_shapes() {
         let problem = Problem::invalid_fields(vec![
-            Violation { name: "sender", field: "sendMessage.request.sender", message: "is required".to_owned() },
-            Violation { name: "text", field: "sendMessage.request.text", message: "is too long".to_owned() },
+            Violation::of("sender", "sendMessage.request.sender", "is required"),
+            Violation::of("text", "sendMessage.request.text", "is too long"),
         ]);
         assert_eq!(
             serde_json::to_value(problem.body()).expect("problem encodes"),

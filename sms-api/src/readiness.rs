@@ -45,16 +45,18 @@ async fn schema_state(options: &PgConnectOptions, kept: &mut Option<PgConnection
     Ok(state)
 }
 
-/// Watches whether Kafka answers and has the requests topic; tells it to the relay, too. Never creates a topic.
+/// Watches whether Kafka answers and has the requests topics; tells it to the relay, too. Never creates a topic.
 ///
 /// Once it was there, its loss no longer makes this replica unready: messages go on to be stored, delivery reports
 /// need only PostgreSQL, and all replicas would leave their Services at the same moment.
-pub async fn watch_kafka(admin: kafka::Admin, topic: String, check: Check, is_up: watch::Sender<bool>) {
+pub async fn watch_kafka(admin: kafka::Admin, topics: Vec<String>, check: Check, is_up: watch::Sender<bool>) {
     let mut was_up = false;
     loop {
-        let problem = match admin.describe_topics(vec![topic.clone()]).await {
-            Ok(topics) if topics.contains_key(&topic) => None,
-            Ok(_) => Some(format!("topic {topic:?} does not exist")),
+        let problem = match admin.describe_topics(topics.clone()).await {
+            Ok(found) => {
+                let missing = topics.iter().find(|topic| !found.contains_key(*topic));
+                missing.map(|topic| format!("topic {topic:?} does not exist"))
+            }
             Err(error) => Some(error_chain(&error)),
         };
         is_up.send_replace(problem.is_none());

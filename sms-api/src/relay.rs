@@ -8,6 +8,7 @@
 //! Two replicas never publish one batch at the same time: publishing starts only while enough of the lease is
 //! left for Kafka's whole delivery timeout.
 
+mod backlog;
 mod producer;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +22,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use self::producer::Producer;
+pub use self::{
+    backlog::{Backlog, Limits, watch as watch_backlog},
+    producer::Topics,
+};
 use crate::{
     metrics::Metrics,
     outage::Outage,
@@ -67,8 +72,8 @@ impl Handover {
 pub struct Settings {
     /// Where Kafka is.
     pub kafka: kafka::Settings,
-    /// The topic to publish to.
-    pub requests_topic: String,
+    /// The topics to publish to.
+    pub topics: Topics,
     /// Whether Kafka can be reached: a replica that cannot publish must not renew leases that another could use.
     pub kafka_is_up: watch::Receiver<bool>,
 }
@@ -82,7 +87,7 @@ pub fn start(
     shutdown: &CancellationToken,
     workers: &mut JoinSet<()>,
 ) -> Result<Handover, kafka::Error> {
-    let producer = Producer::new(&settings.kafka, settings.requests_topic)?;
+    let producer = Producer::new(&settings.kafka, settings.topics)?;
     let (queue, handed_over) = mpsc::channel(HANDOVER);
     let (acknowledged, done) = mpsc::channel(HANDOVER);
     let handover = Handover { queue };

@@ -1,18 +1,29 @@
 //! Every URL, on one screen. To add one: a file below `routes/`, and a line here.
 
 mod authentication;
+mod caller;
+mod cancel_message;
+mod change;
+mod claims;
 mod delivery_report;
+mod delivery_reports;
 mod get_message;
 mod get_message_events;
 mod get_statistics;
+mod idempotency_key;
 mod json_body;
 mod message_body;
+pub mod message_request;
 mod methods;
 mod observation;
+mod report_request;
 mod request_id;
+mod retry_message;
+mod send_batch;
 mod send_message;
+mod submit;
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, iter, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,14 +32,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use contract::{DeliveryReport, DeliveryStatus, ReportOutcome};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::message_request::Rules;
 use crate::{
     config::Secret,
     ingest::Ingest,
     metrics::Metrics,
     problem::{Kind, Problem},
-    store::Store,
+    store::{self, RetryFailed, Store},
 };
 
 /// Largest body that is read, in bytes.
@@ -43,21 +56,68 @@ pub struct AppState {
     pub store: Store,
     /// Counts.
     pub metrics: Metrics,
+    /// What a message may look like.
+    pub rules: Rules,
+    /// For how long idempotency keys are kept.
+    pub idempotency_retention: Duration,
+    /// What follows a failure that may pass.
+    pub retry_failed: RetryFailed,
+    /// After what time a message that is still pending is published again.
+    pub republish_after: Duration,
+}
+
+impl AppState {
+    /// Records and counts what became of messages.
+    async fn record_reports(&self, reports: &[DeliveryReport]) -> Result<Vec<ReportOutcome>, Problem> {
+        let outcomes = self
+            .store
+            .record_reports(reports, self.retry_failed)
+            .await
+            .map_err(|error| away("reports cannot be stored", &error))?;
+        for (report, outcome) in iter::zip(reports, &outcomes) {
+            match outcome {
+                ReportOutcome::Changed => match report.status {
+                    DeliveryStatus::Sent => self.metrics.sent.inc(),
+                    DeliveryStatus::Failed => self.metrics.failed.inc(),
+                    DeliveryStatus::Expired => self.metrics.expired.inc(),
+                    DeliveryStatus::Unknown => self.metrics.unknown.inc(),
+                },
+                ReportOutcome::Unchanged => self.metrics.late_reports.inc(),
+                ReportOutcome::MessageNotFound => continue,
+            };
+        }
+        Ok(outcomes)
+    }
+}
+
+/// That PostgreSQL cannot be used. That it is away is told by the readiness check, once and with its reason; what
+/// else is wrong is told here, because nothing else would.
+fn away(what: &'static str, error: &store::Error) -> Problem {
+    if !matches!(error, store::Error::Away(_)) {
+        tracing::warn!(error = telemetry::error_chain(error), "{what}");
+    }
+    Problem::unavailable(format!("At this time {what}. Try again."), Duration::from_secs(2))
 }
 
 /// The public API.
 pub fn public(state: AppState) -> Router {
     let routes = Router::new()
         .route("/v1/messages", post(send_message::handle))
+        .route("/v1/messages/batch", post(send_batch::handle))
         .route("/v1/messages/stats", get(get_statistics::handle))
         .route("/v1/messages/{id}", get(get_message::handle))
-        .route("/v1/messages/{id}/events", get(get_message_events::handle));
+        .route("/v1/messages/{id}/events", get(get_message_events::handle))
+        .route("/v1/messages/{id}/cancel", post(cancel_message::handle))
+        .route("/v1/messages/{id}/retry", post(retry_message::handle));
     with_common_behaviour(with_fallbacks(routes), state)
 }
 
 /// The internal API, on a listener of its own: nothing here answers without the token.
 pub fn internal(state: AppState, token: Secret) -> Router {
-    let routes = Router::new().route("/v1/internal/delivery-report", post(delivery_report::handle));
+    let routes = Router::new()
+        .route("/v1/internal/delivery-report", post(delivery_report::handle))
+        .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
+        .route("/v1/internal/claims", post(claims::handle));
     let authenticated = middleware::from_fn_with_state(Arc::new(token), authentication::require_token);
     with_common_behaviour(with_fallbacks(routes).layer(authenticated), state)
 }

@@ -20,9 +20,14 @@ use crate::{
     ingest::Ingest,
     maintenance::{self, Retention},
     metrics::Metrics,
-    readiness, relay,
-    routes::{self, AppState},
-    store::Store,
+    readiness,
+    relay::{self, Backlog, Limits, Topics},
+    routes::{
+        self, AppState,
+        message_request::{NumberValidation, Rules},
+    },
+    schedule,
+    store::{RetryFailed, Store},
 };
 
 /// How long requests in flight may take to end after SIGTERM.
@@ -49,10 +54,20 @@ pub struct Parts {
     pub database: PgPool,
     /// Where Kafka is; need not work yet.
     pub kafka: kafka::Settings,
-    /// Topic to which accepted messages are published.
-    pub requests_topic: String,
+    /// Topics to which accepted messages are published.
+    pub topics: Topics,
+    /// How many stored messages may wait for Kafka, and for how long.
+    pub outbox: Limits,
     /// For how long messages are kept.
     pub message_retention: Retention,
+    /// For how long idempotency keys are kept.
+    pub idempotency_retention: Duration,
+    /// How closely numbers are looked at.
+    pub number_validation: NumberValidation,
+    /// What follows a failure that may pass.
+    pub retry_failed: RetryFailed,
+    /// After what time a message that is still pending is published again.
+    pub republish_after: Duration,
     /// Bearer token of the internal API.
     pub internal_token: Secret,
 }
@@ -94,19 +109,34 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     let mut servers = JoinSet::new();
     let store = Store::new(parts.database.clone());
     let kafka_is_up = watch_dependencies(&parts, &health, &stopping, &mut workers)?;
-    let relay_settings =
-        relay::Settings { kafka: parts.kafka.clone(), requests_topic: parts.requests_topic.clone(), kafka_is_up };
-    let maintenance = Box::pin(maintenance::run(store.clone(), parts.message_retention));
-    let maintenance = stopping.clone().run_until_cancelled_owned(maintenance);
+    let relay_settings = relay::Settings { kafka: parts.kafka.clone(), topics: parts.topics.clone(), kafka_is_up };
+    let (full, backlog) = watch::channel(Backlog::Bearable);
+    let by_themselves = {
+        let maintenance = maintenance::run(store.clone(), parts.message_retention);
+        let schedule = schedule::run(store.clone(), parts.republish_after);
+        let backlog = relay::watch_backlog(store.clone(), parts.outbox, full);
+        Box::pin(async { tokio::join!(maintenance, schedule, backlog) })
+    };
+    let by_themselves = stopping.clone().run_until_cancelled_owned(by_themselves);
     workers.spawn(async move {
-        maintenance.await;
+        by_themselves.await;
     });
     let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;
-    let ingest = Ingest::start(&store, &handover, &metrics, &closing, &mut workers);
+    let ingest = Ingest::start(&store, &handover, &metrics, backlog, &closing, &mut workers);
     // The relay ends when the writers, which hold the other handovers, have ended.
     drop(handover);
 
-    let state = AppState { ingest, store, metrics };
+    let rules =
+        Rules { number_validation: parts.number_validation, longest_delay: parts.message_retention.longest_delay() };
+    let state = AppState {
+        ingest,
+        store,
+        metrics,
+        rules,
+        idempotency_retention: parts.idempotency_retention,
+        retry_failed: parts.retry_failed,
+        republish_after: parts.republish_after,
+    };
     let internal = routes::internal(state.clone(), parts.internal_token);
     servers.spawn(serve_http(listeners.public, routes::public(state), stopping.clone()));
     servers.spawn(serve_http(listeners.internal, internal, stopping.clone()));
@@ -144,7 +174,7 @@ fn watch_dependencies(
     let admin = kafka::Admin::new(&parts.kafka, "sms-api-readiness")?;
     let (is_up, kafka_is_up) = watch::channel(false);
     let database = readiness::watch_database((*parts.database.connect_options()).clone(), health.check("database"));
-    let kafka = readiness::watch_kafka(admin, parts.requests_topic.clone(), health.check("kafka"), is_up);
+    let kafka = readiness::watch_kafka(admin, parts.topics.names(), health.check("kafka"), is_up);
     let stopping = (stopping.clone(), stopping.clone());
     workers.spawn(async move {
         stopping.0.run_until_cancelled(database).await;

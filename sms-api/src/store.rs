@@ -3,6 +3,7 @@
 //! A function is named for what it promises, and each promise is one statement, so that it holds or does not
 //! hold as a whole. A new promise is a function in the file of its table below `store/`.
 
+mod due;
 mod events;
 mod messages;
 mod outbox;
@@ -16,19 +17,22 @@ use std::time::Duration;
 use sqlx::{
     PgConnection, PgPool,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, types::PgInterval},
 };
 
+pub use due::{Changed, Looked, Searched};
 pub use events::Event;
 pub use messages::Batch;
-pub use outbox::{LEASE, OutboxRow, PendingMessage};
-pub use reports::Recorded;
+pub use outbox::{LEASE, OutboxRow, PendingMessage, Unpublished};
+pub use reports::RetryFailed;
 pub use statistics::Folded;
 
 /// How long to wait for a connection, so that a request learns within two seconds that PostgreSQL is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a statement may take, as PostgreSQL counts.
 const STATEMENT_TIMEOUT: &str = "4s";
+/// How long a statement may wait for what another one holds. All statements are short, so this is long.
+const LOCK_TIMEOUT: &str = "1500ms";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one replica: two writers, the relay and its recovery, two at times for maintenance, and a few
@@ -49,9 +53,12 @@ pub enum Error {
     /// Two transactions were in each other's way; the same statement may pass the next time.
     #[error("PostgreSQL rolled back a conflict: SQLSTATE {code}")]
     Conflict {
-        /// SQLSTATE 40001, 40P01 or 55P03.
+        /// SQLSTATE 40001 or 40P01.
         code: String,
     },
+    /// Another transaction holds what this one needs, for longer than [`LOCK_TIMEOUT`]. Nothing was done.
+    #[error("PostgreSQL did not get a lock within {LOCK_TIMEOUT}")]
+    Locked,
     /// PostgreSQL cannot do it at this time. What was asked for may or may not have been committed.
     #[error("PostgreSQL is not available")]
     Away(#[source] sqlx::Error),
@@ -67,7 +74,8 @@ impl From<sqlx::Error> for Error {
             return Self::Away(error);
         };
         match code.as_ref() {
-            "40001" | "40P01" | "55P03" => Self::Conflict { code: code.into_owned() },
+            "40001" | "40P01" => Self::Conflict { code: code.into_owned() },
+            "55P03" => Self::Locked,
             refused if refused.starts_with("22") || refused.starts_with("23") => Self::Refused {
                 code: code.to_string(),
                 constraint: error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned),
@@ -79,8 +87,14 @@ impl From<sqlx::Error> for Error {
 
 /// A pool that connects when it is first used, so that it exists before PostgreSQL does.
 pub fn connect_lazily(options: PgConnectOptions) -> PgPool {
-    let options = options.application_name("sms-api").options([("statement_timeout", STATEMENT_TIMEOUT)]);
+    let timeouts = [("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
+    let options = options.application_name("sms-api").options(timeouts);
     PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
+}
+
+/// A stretch of time in PostgreSQL's terms.
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }
 
 /// The database as this service uses it. Cheap to clone.

@@ -12,13 +12,43 @@ use rdkafka::{
 };
 
 use super::DELIVERY_TIMEOUT;
-use crate::store::PendingMessage;
+use crate::{
+    message::{Priority, accepted_at},
+    store::PendingMessage,
+};
 
-/// Publishes messages to the requests topic.
+/// The topics to publish to: a lane for each priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// For messages of high priority.
+    pub high: String,
+    /// For those of normal priority.
+    pub normal: String,
+    /// For those of low priority.
+    pub low: String,
+}
+
+impl Topics {
+    /// The lane of a priority.
+    pub fn lane(&self, priority: Priority) -> &str {
+        match priority {
+            Priority::High => &self.high,
+            Priority::Normal => &self.normal,
+            Priority::Low => &self.low,
+        }
+    }
+
+    /// All of them.
+    pub fn names(&self) -> Vec<String> {
+        vec![self.high.clone(), self.normal.clone(), self.low.clone()]
+    }
+}
+
+/// Publishes messages to the lanes.
 pub struct Producer {
     client: FutureProducer,
     config: ClientConfig,
-    topic: String,
+    topics: Topics,
 }
 
 /// Records of one batch on their way.
@@ -40,13 +70,13 @@ pub struct Settled {
 
 impl Producer {
     /// Makes the client, which connects in the background.
-    pub fn new(kafka: &kafka::Settings, topic: String) -> Result<Self, kafka::Error> {
+    pub fn new(kafka: &kafka::Settings, topics: Topics) -> Result<Self, kafka::Error> {
         let mut config = kafka.client_config("sms-api");
         for (name, value) in settings() {
             config.set(name, value);
         }
         let client = config.create().map_err(kafka::Error::Settings)?;
-        Ok(Self { client, config, topic })
+        Ok(Self { client, config, topics })
     }
 
     /// Queues the records without waiting for Kafka.
@@ -66,11 +96,11 @@ impl Producer {
 
     fn enqueue_one(&self, message: &PendingMessage) -> Result<DeliveryFuture, KafkaError> {
         let value = encode(message);
-        let record = FutureRecord::to(&self.topic).key(&message.recipient).payload(&value);
+        let record = FutureRecord::to(self.topics.lane(message.priority)).key(&*message.recipient).payload(&value);
         let record = match &message.traceparent {
             Some(traceparent) => record.headers(
                 OwnedHeaders::new_with_capacity(1)
-                    .insert(Header { key: headers::TRACEPARENT, value: Some(traceparent) }),
+                    .insert(Header { key: headers::TRACEPARENT, value: Some(&**traceparent) }),
             ),
             None => record,
         };
@@ -133,12 +163,12 @@ fn is_fatal(error: &KafkaError) -> bool {
 fn encode(message: &PendingMessage) -> Vec<u8> {
     let record = SmsRequested::V1(SmsRequestedV1 {
         message_id: message.id,
-        sender: message.sender.clone(),
-        recipient: message.recipient.clone(),
-        text: message.text.clone(),
+        sender: message.sender.to_string(),
+        recipient: message.recipient.to_string(),
+        text: message.text.to_string(),
         attempt: message.attempt,
-        created_at: message.created_at,
-        expires_at: None,
+        created_at: accepted_at(message.id),
+        expires_at: message.expires_at,
     });
     serde_json::to_vec(&record).expect("a record of plain fields always encodes")
 }
@@ -150,12 +180,13 @@ mod tests {
     #[test]
     fn a_message_becomes_the_golden_record() {
         let message = PendingMessage {
-            id: "019aa8f0-0000-7000-8000-000000000001".parse().expect("valid id"),
-            sender: "+15550100".to_owned(),
-            recipient: "+4915112345678".to_owned(),
-            text: "Grüße 🎈".to_owned(),
+            id: "01a208c4-e705-7000-8000-000000000001".parse().expect("valid id"),
+            sender: "+15550100".into(),
+            recipient: "+4915112345678".into(),
+            text: "Grüße 🎈".into(),
             attempt: 1,
-            created_at: "2026-11-23T14:17:31.653529Z".parse().expect("valid time"),
+            priority: Priority::Normal,
+            expires_at: None,
             traceparent: None,
         };
         let golden = include_str!("../../../crates/contract/golden/sms-requested-v1.json").trim_end();

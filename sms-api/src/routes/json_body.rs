@@ -40,6 +40,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 impl JsonBody {
+    /// The body as it came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Decodes a JSON object; fields that `T` does not know are ignored.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         // Structs would also decode from an array of their fields.

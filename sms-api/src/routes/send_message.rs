@@ -1,90 +1,95 @@
 //! `POST /v1/messages`.
 
-mod preview;
-mod validation;
-
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, Method, Uri},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
+use serde::Serialize;
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
 use uuid::Uuid;
 
-use self::{
-    preview::Preview,
-    validation::{Request, Valid},
+use super::{
+    AppState,
+    caller::Caller,
+    idempotency_key::{IdempotencyKey, fingerprint},
+    json_body::JsonBody,
+    message_body::MessageBody,
+    message_request::{Content, MessageRequest, Valid},
+    submit::{Asked, Host, submit},
 };
-use super::{AppState, json_body::JsonBody, message_body::MessageBody};
 use crate::{
-    ingest::NotStored,
-    message::NewMessage,
-    problem::{Kind, Problem},
+    message::{Message, Metadata, Priority},
+    problem::Problem,
+    segments::{Encoding, Segmentation},
 };
 
 /// Answers 202 only after the message is committed to PostgreSQL; a dry run is answered 200 and leaves nothing
 /// behind.
 pub async fn handle(
     State(app): State<AppState>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let valid = validation::validate(body.decode::<Request>()?).map_err(Problem::invalid_fields)?;
-    if valid.dry_run {
-        return Ok(Json(Preview::from(valid)).into_response());
+    let request: MessageRequest = body.decode()?;
+    let Valid { content, recipient, dry_run } =
+        request.validate(app.rules, Timestamp::now()).map_err(Problem::invalid_fields)?;
+    if dry_run {
+        return Ok(Json(Preview::of(content, recipient)).into_response());
     }
-    let Valid { sender, recipient, text, .. } = valid;
-    let traceparent = traceparent_of(&Span::current());
-    let message = NewMessage { id: Uuid::now_v7(), sender, recipient, text, traceparent };
-    let stored = app.ingest.store(message).await.map_err(problem)?;
-    let location = [(header::LOCATION, location(&uri, &headers, stored.id))];
-    Ok((StatusCode::ACCEPTED, location, Json(MessageBody::from(stored))).into_response())
+    let asked = Asked { fingerprint: fingerprint(&method, &uri, body.bytes()), key };
+    let traceparent = traceparent_of(&Span::current()).map(Into::into);
+    let message = content.into_message(Uuid::now_v7(), recipient, Arc::clone(&caller.tenant), None, traceparent);
+    let location = format!("/v1/messages/{}", message.id);
+    let answer = MessageBody::from(Message::just_stored(&message));
+    submit(&app, &caller, asked, vec![message], location, &answer, &Host::of(&uri, &headers)).await
 }
 
-/// Absolute from the host that the client used, as the first implementation does; a client that names none gets a path.
-fn location(uri: &Uri, headers: &HeaderMap, id: Uuid) -> String {
-    let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 names the host in the target.
-    let host = named.or_else(|| uri.authority().map(Authority::as_str));
-    match host {
-        Some(host) => format!("http://{host}/v1/messages/{id}"),
-        None => format!("/v1/messages/{id}"),
-    }
+/// What a dry run answers: the message as it would be sent, and nothing that only a stored one has. Without id,
+/// status and times nobody can take it for a message that exists, or wait for one.
+#[derive(Serialize)]
+pub struct Preview {
+    sender: Arc<str>,
+    recipient: Arc<str>,
+    text: Arc<str>,
+    priority: Priority,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_reference: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Arc<Metadata>>,
+    segments: usize,
+    encoding: Encoding,
+    dry_run: bool,
 }
 
-fn problem(reason: NotStored) -> Problem {
-    match reason {
-        NotStored::QueueFull => Problem::unavailable(
-            "Too many messages wait to be stored. Nothing was stored; send the message again.",
-            Duration::from_secs(1),
-        ),
-        NotStored::DatabaseAway => Problem::unavailable(
-            "Messages cannot be stored at this time. Send the message again.",
-            Duration::from_secs(2),
-        ),
-        NotStored::Refused => Problem::new(Kind::Internal, "The message cannot be stored. Nothing was stored."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn the_location_is_absolute_where_the_client_named_the_host() {
-        let uri = Uri::from_static("/v1/messages");
-        let host = [(header::HOST, HeaderValue::from_static("sms.example:8080"))].into_iter().collect();
-        let id = Uuid::nil();
-        assert_eq!(location(&uri, &host, id), format!("http://sms.example:8080/v1/messages/{id}"));
-        assert_eq!(location(&uri, &HeaderMap::new(), id), format!("/v1/messages/{id}"));
-        let http_2 = Uri::from_static("http://sms.example/v1/messages");
-        assert_eq!(location(&http_2, &HeaderMap::new(), id), format!("http://sms.example/v1/messages/{id}"));
+impl Preview {
+    fn of(content: Content, recipient: Arc<str>) -> Self {
+        let Segmentation { encoding, segments } = Segmentation::of(&content.text);
+        Self {
+            sender: content.sender,
+            recipient,
+            text: content.text,
+            priority: content.priority,
+            send_at: content.send_at,
+            expires_at: content.expires_at,
+            client_reference: content.client_reference,
+            metadata: content.metadata,
+            segments,
+            encoding,
+            dry_run: true,
+        }
     }
 }

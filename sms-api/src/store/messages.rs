@@ -1,74 +1,298 @@
-//! Messages on their way in, and as clients read them.
+//! Messages on their way in, and one message as clients read it.
+
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
-use sqlx::postgres::types::PgInterval;
+use jiff_sqlx::ToSqlx;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Error, LEASE, Store};
-use crate::message::{Message, NewMessage};
+use super::{Error, LEASE, Store, interval};
+use crate::{
+    message::{Message, Metadata, NewMessage, Priority, Status},
+    submission::{Answer, Submission},
+};
 
-/// What PostgreSQL made of a stored batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What PostgreSQL made of some submissions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The outbox row that lists the batch.
-    pub outbox_id: i64,
-    /// When the batch was stored, by the database's clock.
-    pub created_at: Timestamp,
+    /// The outbox row that lists the messages to be sent at once; `None` when there are none.
+    pub outbox_id: Option<i64>,
+    /// The ids of submissions that were left out, because their idempotency key is in use.
+    pub repeated: HashSet<Uuid>,
+}
+
+/// A message as its row is read. One list of columns for every statement that reads messages.
+#[derive(sqlx::FromRow)]
+pub(super) struct MessageRow {
+    id: Uuid,
+    sender: String,
+    recipient: String,
+    text: String,
+    status: Status,
+    failure_reason: Option<String>,
+    attempt: i32,
+    priority: Priority,
+    updated_at: Option<jiff_sqlx::Timestamp>,
+    retry_at: Option<jiff_sqlx::Timestamp>,
+    send_at: Option<jiff_sqlx::Timestamp>,
+    expires_at: Option<jiff_sqlx::Timestamp>,
+    batch_id: Option<Uuid>,
+    client_reference: Option<String>,
+    metadata: Option<Json<Metadata>>,
+}
+
+impl From<MessageRow> for Message {
+    fn from(row: MessageRow) -> Self {
+        let time = |time: Option<jiff_sqlx::Timestamp>| time.map(jiff_sqlx::Timestamp::to_jiff);
+        Self {
+            id: row.id,
+            sender: row.sender.into(),
+            recipient: row.recipient.into(),
+            text: row.text.into(),
+            status: row.status,
+            failure_reason: row.failure_reason,
+            attempt: row.attempt,
+            priority: row.priority,
+            changed_at: time(row.updated_at),
+            retry_at: time(row.retry_at),
+            send_at: time(row.send_at),
+            expires_at: time(row.expires_at),
+            batch_id: row.batch_id,
+            client_reference: row.client_reference.map(Into::into),
+            metadata: row.metadata.map(|Json(metadata)| Arc::new(metadata)),
+        }
+    }
 }
 
 impl Store {
-    /// Stores and counts all messages, with the outbox row that lists them, or nothing. When it returns `Ok` they are
-    /// committed, and the outbox row is leased to the caller for [`LEASE`].
-    pub async fn store_batch(&self, messages: &[&NewMessage]) -> Result<Batch, Error> {
-        let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
-        let senders: Vec<&str> = messages.iter().map(|message| message.sender.as_str()).collect();
-        let recipients: Vec<&str> = messages.iter().map(|message| message.recipient.as_str()).collect();
-        let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
-        let traceparents: Vec<Option<&str>> = messages.iter().map(|message| message.traceparent.as_deref()).collect();
-        let (outbox_id, created_at): (i64, jiff_sqlx::Timestamp) = self
+    /// Stores and counts the messages of all submissions, with the outbox row that lists those to be sent at once, or
+    /// nothing. When it returns `Ok` they are committed, and the outbox row is leased to the caller for [`LEASE`].
+    ///
+    /// A submission whose idempotency key is in use is left out. Where another transaction is just storing that
+    /// key, this one waits for it. No two of the submissions may have the same key.
+    pub async fn store_batch(&self, submissions: &[&Submission]) -> Result<Batch, Error> {
+        let rows = Rows::of(submissions);
+        let keys = Keys::of(submissions);
+        let (outbox_id, stored_keys): (Option<i64>, Vec<Uuid>) = self
             .run(async |db| {
-                // One statement is one transaction and one round trip; now() is the same in all inserts.
+                // One statement is one transaction and one round trip.
                 sqlx::query_as(
-                    "with stored as (
-                         insert into message (id, sender, recipient, text)
-                         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                    "with fresh as (
+                         insert into idempotency_key
+                             (client, key, fingerprint, submission, location, answer, expires_at)
+                         select client, key, fingerprint, submission, location, answer, now() + kept
+                         from unnest($15::text[], $16::text[], $17::bytea[], $18::uuid[], $19::text[],
+                                     $20::bytea[], $21::interval[])
+                             as given (client, key, fingerprint, submission, location, answer, kept)
+                         order by client, key
+                         on conflict (client, key) do update
+                             set fingerprint = excluded.fingerprint, submission = excluded.submission,
+                                 location = excluded.location, answer = excluded.answer,
+                                 expires_at = excluded.expires_at
+                             where idempotency_key.expires_at <= now()
+                         returning submission
+                     ),
+                     given as (
+                         select * from unnest(
+                             $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                             $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::text[],
+                             $13::text[], $14::uuid[]
+                         ) as given (
+                             id, tenant, sender, recipient, text, status, priority,
+                             send_at, expires_at, batch_id, client_reference, metadata,
+                             traceparent, keyed
+                         )
+                         where keyed is null or keyed in (select submission from fresh)
+                     ),
+                     stored as (
+                         insert into message (
+                             id, tenant, sender, recipient, text, status, priority,
+                             send_at, expires_at, batch_id, client_reference, metadata
+                         )
+                         select id, tenant, sender, recipient, text, status, priority,
+                             send_at, expires_at, batch_id, client_reference, metadata::json
+                         from given
                      ),
                      counted as (
-                         insert into status_change (to_status, messages) values ('PENDING', cardinality($1))
+                         insert into status_change (tenant, to_status, messages)
+                         select tenant, status, count(*) from given group by tenant, status
+                     ),
+                     scheduled as (
+                         insert into message_due (message_id, due_at, traceparent)
+                         select id, send_at, traceparent from given where status = 'SCHEDULED'
+                     ),
+                     found_by_status as (
+                         insert into rare_status (message_id, tenant, status)
+                         select id, tenant, status from given where status = 'SCHEDULED'
+                     ),
+                     queued as (
+                         insert into outbox (message_ids, traceparents, leased_until)
+                         select array_agg(id), array_agg(traceparent), now() + $22
+                         from given where status = 'PENDING' having count(*) > 0
+                         returning id
                      )
-                     insert into outbox (message_ids, traceparents, leased_until)
-                     values ($1, $5, now() + $6)
-                     returning id, created_at",
+                     select (select id from queued), array(select submission from fresh)",
                 )
-                .bind(&ids)
-                .bind(&senders)
-                .bind(&recipients)
-                .bind(&texts)
-                .bind(&traceparents)
-                .bind(lease())
+                .bind(&rows.ids)
+                .bind(&rows.tenants)
+                .bind(&rows.senders)
+                .bind(&rows.recipients)
+                .bind(&rows.texts)
+                .bind(&rows.statuses)
+                .bind(&rows.priorities)
+                .bind(&rows.send_at)
+                .bind(&rows.expires_at)
+                .bind(&rows.batch_ids)
+                .bind(&rows.client_references)
+                .bind(&rows.metadata)
+                .bind(&rows.traceparents)
+                .bind(&rows.keyed)
+                .bind(&keys.clients)
+                .bind(&keys.keys)
+                .bind(&keys.fingerprints)
+                .bind(&keys.submissions)
+                .bind(&keys.locations)
+                .bind(&keys.answers)
+                .bind(&keys.kept)
+                .bind(interval(LEASE))
                 .fetch_one(db)
                 .await
             })
             .await?;
-        Ok(Batch { outbox_id, created_at: created_at.to_jiff() })
+        let stored: HashSet<Uuid> = stored_keys.into_iter().collect();
+        let repeated = keys.submissions.into_iter().filter(|submission| !stored.contains(submission)).collect();
+        Ok(Batch { outbox_id, repeated })
     }
 
-    /// The message as it stands.
-    pub async fn message(&self, id: Uuid) -> Result<Option<Message>, Error> {
+    /// What was answered to the request that used this key first, with the fingerprint of that request.
+    pub async fn first_answer(&self, client: &str, key: &str) -> Result<Option<(Vec<u8>, Answer)>, Error> {
+        let found: Option<(Vec<u8>, String, Vec<u8>)> = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "select fingerprint, location, answer from idempotency_key
+                     where client = $1 and key = $2 and expires_at > now()",
+                )
+                .bind(client)
+                .bind(key)
+                .fetch_optional(db)
+                .await
+            })
+            .await?;
+        Ok(found.map(|(fingerprint, location, body)| (fingerprint, Answer { location, body: body.into() })))
+    }
+
+    /// Forgets idempotency keys past their time, in part when they are many; says how many.
+    pub async fn forget_old_keys(&self, at_most: i64) -> Result<u64, Error> {
         self.run(async |db| {
-            sqlx::query_as(
-                "select id, sender, recipient, text, status, failure_reason, created_at, updated_at
-                 from message where id = $1",
+            sqlx::query(
+                "delete from idempotency_key where ctid = any(array(
+                     select ctid from idempotency_key where expires_at <= now() limit $1
+                 )) and expires_at <= now()",
             )
-            .bind(id)
-            .fetch_optional(db)
+            .bind(at_most)
+            .execute(db)
             .await
+            .map(|done| done.rows_affected())
         })
         .await
     }
+
+    /// The tenant's message as it stands.
+    pub async fn message(&self, tenant: &str, id: Uuid) -> Result<Option<Message>, Error> {
+        let row: Option<MessageRow> = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
+                         retry_at, send_at, expires_at, batch_id, client_reference, metadata
+                     from message where id = $1 and tenant = $2",
+                )
+                .bind(id)
+                .bind(tenant)
+                .fetch_optional(db)
+                .await
+            })
+            .await?;
+        Ok(row.map(Message::from))
+    }
 }
 
-/// [`LEASE`] in PostgreSQL's terms.
-pub(super) fn lease() -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX) }
+/// Messages as the columns that a statement takes.
+#[derive(Default)]
+struct Rows<'a> {
+    ids: Vec<Uuid>,
+    tenants: Vec<&'a str>,
+    senders: Vec<&'a str>,
+    recipients: Vec<&'a str>,
+    texts: Vec<&'a str>,
+    statuses: Vec<Status>,
+    priorities: Vec<Priority>,
+    send_at: Vec<Option<jiff_sqlx::Timestamp>>,
+    expires_at: Vec<Option<jiff_sqlx::Timestamp>>,
+    batch_ids: Vec<Option<Uuid>>,
+    client_references: Vec<Option<&'a str>>,
+    metadata: Vec<Option<String>>,
+    traceparents: Vec<Option<&'a str>>,
+    keyed: Vec<Option<Uuid>>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(submissions: &[&'a Submission]) -> Self {
+        let mut rows = Self::default();
+        let time = |time: Option<Timestamp>| time.map(Timestamp::to_sqlx);
+        for submission in submissions {
+            let keyed = submission.once.is_some().then(|| submission.id());
+            for message in &submission.messages {
+                let NewMessage { id, tenant, sender, recipient, text, priority, batch_id, .. } = message;
+                rows.ids.push(*id);
+                rows.tenants.push(tenant);
+                rows.senders.push(sender);
+                rows.recipients.push(recipient);
+                rows.texts.push(text);
+                rows.statuses.push(message.status());
+                rows.priorities.push(*priority);
+                rows.send_at.push(time(message.send_at));
+                rows.expires_at.push(time(message.expires_at));
+                rows.batch_ids.push(*batch_id);
+                rows.client_references.push(message.client_reference.as_deref());
+                rows.metadata.push(message.metadata.as_deref().map(encode));
+                rows.traceparents.push(message.traceparent.as_deref());
+                rows.keyed.push(keyed);
+            }
+        }
+        rows
+    }
+}
+
+fn encode(metadata: &Metadata) -> String {
+    serde_json::to_string(metadata).expect("a map of texts always encodes")
+}
+
+/// Idempotency keys as the columns that a statement takes.
+#[derive(Default)]
+struct Keys<'a> {
+    clients: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    fingerprints: Vec<&'a [u8]>,
+    submissions: Vec<Uuid>,
+    locations: Vec<&'a str>,
+    answers: Vec<&'a [u8]>,
+    kept: Vec<sqlx::postgres::types::PgInterval>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(submissions: &[&'a Submission]) -> Self {
+        let mut keys = Self::default();
+        for submission in submissions {
+            let Some(once) = &submission.once else { continue };
+            keys.clients.push(&once.client);
+            keys.keys.push(&once.key);
+            keys.fingerprints.push(&once.fingerprint);
+            keys.submissions.push(submission.id());
+            keys.locations.push(&once.answer.location);
+            keys.answers.push(&once.answer.body);
+            keys.kept.push(interval(once.kept));
+        }
+        keys
+    }
 }

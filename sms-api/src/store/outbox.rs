@@ -1,11 +1,12 @@
 //! The outbox: which committed batches Kafka has not acknowledged yet.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Store, messages::lease};
+use super::{Error, Store, interval};
+use crate::message::{NewMessage, Priority};
 
 /// How long a batch belongs to the replica that stored or took it.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -16,17 +17,61 @@ pub struct PendingMessage {
     /// The message's id.
     pub id: Uuid,
     /// Its sender.
-    pub sender: String,
+    pub sender: Arc<str>,
     /// Its recipient.
-    pub recipient: String,
+    pub recipient: Arc<str>,
     /// Its text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Which attempt is to be made, from 1.
     pub attempt: i32,
-    /// When it was accepted.
-    pub created_at: Timestamp,
+    /// Which lane it takes.
+    pub priority: Priority,
+    /// Not to be sent after this time.
+    pub expires_at: Option<Timestamp>,
     /// W3C trace context of the request that brought it.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Arc<str>>,
+}
+
+impl From<NewMessage> for PendingMessage {
+    fn from(new: NewMessage) -> Self {
+        Self {
+            id: new.id,
+            sender: new.sender,
+            recipient: new.recipient,
+            text: new.text,
+            attempt: 1,
+            priority: new.priority,
+            expires_at: new.expires_at,
+            traceparent: new.traceparent,
+        }
+    }
+}
+
+/// A pending message as its row is read; its trace is in the outbox.
+#[derive(sqlx::FromRow)]
+struct PendingRow {
+    id: Uuid,
+    sender: String,
+    recipient: String,
+    text: String,
+    attempt: i32,
+    priority: Priority,
+    expires_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<PendingRow> for PendingMessage {
+    fn from(row: PendingRow) -> Self {
+        Self {
+            id: row.id,
+            sender: row.sender.into(),
+            recipient: row.recipient.into(),
+            text: row.text.into(),
+            attempt: row.attempt,
+            priority: row.priority,
+            expires_at: row.expires_at.map(jiff_sqlx::Timestamp::to_jiff),
+            traceparent: None,
+        }
+    }
 }
 
 /// A batch that was taken over, without the messages that need no publishing any more.
@@ -35,6 +80,15 @@ pub struct OutboxRow {
     pub id: i64,
     /// Its messages that are still pending, in their order; may be none.
     pub messages: Vec<PendingMessage>,
+}
+
+/// What is stored and not yet in Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unpublished {
+    /// How many messages.
+    pub messages: i64,
+    /// For how long the first of them has waited.
+    pub oldest: Duration,
 }
 
 impl Store {
@@ -54,7 +108,7 @@ impl Store {
                      returning outbox.id, message_ids, traceparents",
                 )
                 .bind(limit)
-                .bind(lease())
+                .bind(interval(LEASE))
                 .fetch_all(db)
                 .await
             })
@@ -70,7 +124,9 @@ impl Store {
                 messages: ids
                     .iter()
                     .zip(traceparents)
-                    .filter_map(|(id, traceparent)| Some(PendingMessage { traceparent, ..pending.remove(id)? }))
+                    .filter_map(|(id, traceparent)| {
+                        Some(PendingMessage { traceparent: traceparent.map(Into::into), ..pending.remove(id)? })
+                    })
                     .collect(),
             })
             .collect();
@@ -79,10 +135,10 @@ impl Store {
     }
 
     async fn pending_messages(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, PendingMessage>, Error> {
-        let found: Vec<(Uuid, String, String, String, i32, jiff_sqlx::Timestamp)> = self
+        let found: Vec<PendingRow> = self
             .run(async |db| {
                 sqlx::query_as(
-                    "select id, sender, recipient, text, attempt, created_at
+                    "select id, sender, recipient, text, attempt, priority, expires_at
                      from message where id = any($1) and status = 'PENDING'",
                 )
                 .bind(&ids)
@@ -90,13 +146,23 @@ impl Store {
                 .await
             })
             .await?;
-        Ok(found
-            .into_iter()
-            .map(|(id, sender, recipient, text, attempt, created_at)| {
-                let created_at = created_at.to_jiff();
-                (id, PendingMessage { id, sender, recipient, text, attempt, created_at, traceparent: None })
+        Ok(found.into_iter().map(|row| (row.id, row.into())).collect())
+    }
+
+    /// What is stored and not yet in Kafka, as far as PostgreSQL knows.
+    pub async fn unpublished(&self) -> Result<Unpublished, Error> {
+        let (messages, seconds): (i64, f64) = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "select coalesce(sum(messages), 0)::bigint,
+                         coalesce(extract(epoch from now() - min(created_at)), 0)::double precision
+                     from outbox",
+                )
+                .fetch_one(db)
+                .await
             })
-            .collect())
+            .await?;
+        Ok(Unpublished { messages, oldest: Duration::try_from_secs_f64(seconds).unwrap_or_default() })
     }
 
     /// Forgets batches that Kafka has acknowledged as a whole.

@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{Error, Store};
+use crate::message::first_id_at;
 
 /// Advisory lock of this database under which one replica at a time changes partitions.
 const LOCK: i64 = 0x736d_735f_7061_7274;
@@ -39,6 +40,10 @@ pub enum Table {
     Message,
     /// The states that they went through.
     MessageEvent,
+    /// The messages by their status, where it is a rare one.
+    RareStatus,
+    /// Attempts announced by processors.
+    Claim,
 }
 
 /// The partition of one table for one day (UTC).
@@ -76,12 +81,14 @@ pub enum Made {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Message, Self::MessageEvent];
+    pub const ALL: [Self; 4] = [Self::Message, Self::MessageEvent, Self::RareStatus, Self::Claim];
 
     fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::MessageEvent => "message_event",
+            Self::RareStatus => "rare_status",
+            Self::Claim => "claim",
         }
     }
 
@@ -89,7 +96,7 @@ impl Table {
     fn key(self) -> &'static str {
         match self {
             Self::Message => "id",
-            Self::MessageEvent => "message_id",
+            Self::MessageEvent | Self::RareStatus | Self::Claim => "message_id",
         }
     }
 }
@@ -122,12 +129,10 @@ impl fmt::Display for Partition {
     }
 }
 
-/// The smallest id that a message of this day can have: RFC 9562 puts the milliseconds since 1970 into the first
-/// 48 bits of a UUID of version 7.
+/// The smallest id that a message of this day can have.
 pub fn first_id(day: Date) -> Uuid {
     let start = tz::Offset::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight()));
-    let milliseconds = start.map_or(0, Timestamp::as_millisecond);
-    Uuid::from_u128(u128::try_from(milliseconds).unwrap_or_default() << 80)
+    start.map_or(Uuid::nil(), first_id_at)
 }
 
 /// The day (UTC) of a moment.
@@ -140,7 +145,7 @@ pub async fn existing(db: &mut PgConnection) -> sqlx::Result<Existing> {
     let (now, names): (jiff_sqlx::Timestamp, Vec<String>) = sqlx::query_as(
         "select now(), array(
              select relname::text from pg_inherits join pg_class on pg_class.oid = inhrelid
-             where inhparent = any(array['message', 'message_event']::regclass[])
+             where inhparent = any(array['message', 'message_event', 'rare_status', 'claim']::regclass[])
          )",
     )
     .fetch_one(db)

@@ -1,7 +1,7 @@
 //! Counts of messages, kept as they move.
 //!
-//! Every statement that gives messages a status also appends a row to `status_change`: where from, where to, how
-//! many. To count a new kind of change: append its row in the statement that makes it.
+//! `status_change` gets a row for every change: where from, where to, how many. The statement that stores messages
+//! appends it for new ones, and a trigger for whatever changes a status later, so no change can go uncounted.
 
 use super::{Error, Store};
 use crate::{message::Status, statistics::Flow};
@@ -12,10 +12,10 @@ const LOCK: i64 = 0x736d_735f_666f_6c64;
 const FOLDED_AT_MOST: i64 = 100_000;
 
 impl Store {
-    /// How many messages went from which status to which, ever and lately: one snapshot.
+    /// How many of the tenant's messages went from which status to which, ever and lately: one snapshot.
     ///
     /// "The last hour" and "the last day" begin with a whole minute, so they are up to a minute longer.
-    pub async fn flows(&self) -> Result<Vec<Flow>, Error> {
+    pub async fn flows(&self, tenant: &str) -> Result<Vec<Flow>, Error> {
         let rows: Vec<(Option<Status>, Status, i64, i64, i64, i64)> = self
             .run(async |db| {
                 sqlx::query_as(
@@ -25,8 +25,9 @@ impl Store {
                              (where at >= date_trunc('minute', now() - interval '1 hour')), 0)::bigint,
                          coalesce(sum(messages) filter
                              (where at >= date_trunc('minute', now() - interval '1 day')), 0)::bigint
-                     from status_change group by from_status, to_status",
+                     from status_change where tenant = $1 group by from_status, to_status",
                 )
+                .bind(tenant)
                 .fetch_all(db)
                 .await
             })
@@ -71,16 +72,16 @@ impl Store {
                              end
                              limit $2
                          ))
-                         returning at, from_status, to_status, messages
+                         returning at, tenant, from_status, to_status, messages
                      ),
                      folded as (
-                         insert into status_change (at, from_status, to_status, messages)
+                         insert into status_change (at, tenant, from_status, to_status, messages)
                          select case
                                  when at >= to_minutes then date_trunc('second', at)
                                  when at >= to_total then date_trunc('minute', at)
                                  else '-infinity'
-                             end as bucket, from_status, to_status, sum(messages)
-                         from taken cross join bounds group by bucket, from_status, to_status
+                             end as bucket, tenant, from_status, to_status, sum(messages)
+                         from taken cross join bounds group by bucket, tenant, from_status, to_status
                      )
                      select count(*) from taken",
                 )

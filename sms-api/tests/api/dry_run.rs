@@ -32,7 +32,7 @@ async fn a_dry_run_tells_what_would_be_sent_and_leaves_nothing_behind(database: 
         assert_eq!(
             response.text().await.expect("a body"),
             format!(
-                r#"{{"sender":"+15550100","recipient":"+4915112345678","text":"{text}","segments":{segments},"encoding":"{encoding}","dry_run":true}}"#
+                r#"{{"sender":"+15550100","recipient":"+4915112345678","text":"{text}","priority":"normal","segments":{segments},"encoding":"{encoding}","dry_run":true}}"#
             )
         );
     }
@@ -82,7 +82,8 @@ async fn a_message_that_is_no_dry_run_is_sent(database: PgPool) {
 async fn a_dry_run_needs_no_postgresql() {
     let (host, port) = NOBODY.split_once(':').expect("host and port");
     let options = PgConnectOptions::new().host(host).port(port.parse().expect("a port"));
-    let replica = Replica::with(sms_api::store::connect_lazily(options), topic::settings(), "unreachable").await;
+    let replica =
+        Replica::with(sms_api::store::connect_lazily(options), topic::settings(), topic::lanes("unreachable")).await;
     assert_eq!(replica.post(&dry_run("hello")).await.status(), 200);
     assert_eq!(
         replica.public(Method::POST, "/v1/messages").json(&message("hello")).send().await.expect("an answer").status(),

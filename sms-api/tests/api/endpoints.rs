@@ -39,7 +39,7 @@ async fn an_accepted_message_is_answered_in_full_and_can_be_read(database: PgPoo
     assert_eq!(
         text,
         format!(
-            r#"{{"id":"{id}","sender":"+15550100","recipient":"+4915112345678","text":"Grüße 🎈","status":"PENDING","created_at":"{created_at}","updated_at":"{created_at}","final":false,"segments":1,"encoding":"UCS-2"}}"#
+            r#"{{"id":"{id}","sender":"+15550100","recipient":"+4915112345678","text":"Grüße 🎈","status":"PENDING","created_at":"{created_at}","updated_at":"{created_at}","priority":"normal","attempt":1,"final":false,"segments":1,"encoding":"UCS-2"}}"#
         )
     );
     assert_eq!(location, format!("http://{}/v1/messages/{id}", replica.host()));
@@ -134,17 +134,17 @@ async fn bad_posts_are_refused_with_a_problem(database: PgPool) {
     assert_eq!(
         body["violations"],
         json!([
+            { "field": "sendMessage.request.recipient", "message": "Recipient phone number is required" },
             { "field": "sendMessage.request.sender", "message": "Sender phone number is required" },
             {
                 "field": "sendMessage.request.sender",
                 "message": "Invalid sender phone number format. Use international format (e.g., +1234567890)"
             },
-            { "field": "sendMessage.request.recipient", "message": "Recipient phone number is required" },
             { "field": "sendMessage.request.text", "message": "Message text is required" },
             { "field": "sendMessage.request.text", "message": "Message text must be between 1 and 1600 characters" },
         ])
     );
-    assert_eq!(body["errors"][2], json!({ "pointer": "#/recipient", "detail": "Recipient phone number is required" }));
+    assert_eq!(body["errors"][0], json!({ "pointer": "#/recipient", "detail": "Recipient phone number is required" }));
     let stored: i64 = sqlx::query_scalar("select count(*) from message").fetch_one(&database).await.expect("a count");
     assert_eq!(stored, 0);
     replica.stop().await;

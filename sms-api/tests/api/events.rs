@@ -49,41 +49,6 @@ async fn reports_that_change_nothing_are_no_events(database: PgPool) {
     replica.stop().await;
 }
 
-/// As later versions leave it: a scheduled message that failed once and waits for its second attempt.
-#[sqlx::test(migrations = "./migrations")]
-async fn overwritten_states_are_told_between_the_first_and_the_present_one(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
-    let states = |body: &Value| -> Vec<(String, i64, Value)> {
-        let events = body["events"].as_array().expect("a list").iter();
-        let state = |event: &Value| {
-            (
-                event["status"].as_str().expect("a status").to_owned(),
-                event["attempt"].as_i64().expect("an attempt"),
-                event["reason"].clone(),
-            )
-        };
-        events.map(state).collect()
-    };
-    let id = replica.accepted("again").await;
-    let uuid: Uuid = id.parse().expect("a UUID");
-    let overwrite = async |statement: &'static str| {
-        sqlx::query(statement).bind(uuid).execute(&database).await.expect("a row");
-    };
-    overwrite(
-        "insert into message_event select id, created_at + '1 s', 'FAILED', 1, 'busy' from message where id = $1",
-    )
-    .await;
-    overwrite("update message set attempt = 2, updated_at = created_at + '30 s' where id = $1").await;
-    let pending = |attempt| ("PENDING".to_owned(), attempt, Value::Null);
-    let failed = ("FAILED".to_owned(), 1, json!("busy"));
-    assert_eq!(states(&events(&replica, &id).await), [pending(1), failed.clone(), pending(2)]);
-
-    overwrite("insert into message_event select id, created_at, 'SCHEDULED', 1, null from message where id = $1").await;
-    let scheduled = ("SCHEDULED".to_owned(), 1, Value::Null);
-    assert_eq!(states(&events(&replica, &id).await), [scheduled, failed, pending(2)]);
-    replica.stop().await;
-}
-
 #[sqlx::test(migrations = "./migrations")]
 async fn an_unknown_message_has_no_events_but_a_problem(database: PgPool) {
     let replica = Replica::start(&database, &Topic::create().await).await;

@@ -3,10 +3,12 @@
 //! `DATABASE_URL` and `KAFKA_BOOTSTRAP_SERVERS` say where they are; `cargo xtask test` sets both. Every test has
 //! a database and a topic of its own.
 
+mod batches;
 mod dry_run;
 mod endpoints;
 mod events;
 mod group_commit;
+mod idempotency;
 mod lifecycle;
 mod logs;
 mod partitions;
@@ -14,5 +16,6 @@ mod publishing;
 mod replica;
 mod reports;
 mod request_id;
+mod schedule;
 mod statistics;
 mod topic;

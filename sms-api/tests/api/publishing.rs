@@ -89,11 +89,14 @@ async fn a_batch_belongs_to_its_replica_while_the_lease_lasts(database: PgPool) 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_message_that_is_final_is_not_published_again(database: PgPool) {
     let final_id = Uuid::now_v7();
-    sqlx::query("insert into message (id, sender, recipient, text, status) values ($1, '+12', '+13', 'x', 'SENT')")
-        .bind(final_id)
-        .execute(&database)
-        .await
-        .expect("a row");
+    sqlx::query(
+        "insert into message (id, tenant, sender, recipient, text, status)
+         values ($1, 'default', '+12', '+13', 'x', 'SENT')",
+    )
+    .bind(final_id)
+    .execute(&database)
+    .await
+    .expect("a row");
     let gone_id = Uuid::now_v7();
     sqlx::query("insert into outbox (message_ids, traceparents, leased_until) values ($1, array[null, null], now())")
         .bind([final_id, gone_id])

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
-use sms_api::{Listeners, Parts, config::Secret, serve, store};
+use sms_api::{
+    Listeners, Parts,
+    config::Secret,
+    relay::{Limits, Topics},
+    routes::message_request::NumberValidation,
+    serve,
+    store::{self, RetryFailed},
+};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -31,29 +38,57 @@ pub struct Replica {
 
 impl Replica {
     pub async fn start(database: &PgPool, topic: &Topic) -> Self {
-        Self::with(store::connect_lazily((*database.connect_options()).clone()), topic::settings(), &topic.name).await
+        Self::with(store::connect_lazily((*database.connect_options()).clone()), topic::settings(), topic.lanes.clone())
+            .await
     }
 
     /// A replica for which Kafka is away.
     pub async fn without_kafka(database: &PgPool) -> Self {
-        let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
-        Self::with(store::connect_lazily((*database.connect_options()).clone()), kafka, "unreachable").await
+        Self::without_kafka_and(database, |_| {}).await
     }
 
-    pub async fn with(database: PgPool, kafka: kafka::Settings, topic: &str) -> Self {
+    /// A replica for which Kafka is away, with other settings than usual.
+    pub async fn without_kafka_and(database: &PgPool, change: impl FnOnce(&mut Parts)) -> Self {
+        let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
+        let database = store::connect_lazily((*database.connect_options()).clone());
+        Self::configured(database, kafka, topic::lanes("unreachable"), change).await
+    }
+
+    pub async fn with(database: PgPool, kafka: kafka::Settings, topics: Topics) -> Self {
+        Self::configured(database, kafka, topics, |_| {}).await
+    }
+
+    /// A replica with other settings than usual.
+    pub async fn set(database: &PgPool, topic: &Topic, change: impl FnOnce(&mut Parts)) -> Self {
+        let database = store::connect_lazily((*database.connect_options()).clone());
+        Self::configured(database, topic::settings(), topic.lanes.clone(), change).await
+    }
+
+    async fn configured(
+        database: PgPool,
+        kafka: kafka::Settings,
+        topics: Topics,
+        change: impl FnOnce(&mut Parts),
+    ) -> Self {
         logs::start();
         let listeners =
             Listeners { public: any_port().await, internal: any_port().await, observability: any_port().await };
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("a bound address"));
         let (public, internal) = (url(&listeners.public), url(&listeners.internal));
         let observability = url(&listeners.observability);
-        let parts = Parts {
+        let mut parts = Parts {
             database,
             kafka,
-            requests_topic: topic.to_owned(),
+            topics,
+            outbox: Limits { messages: 1_000_000, age: Duration::from_hours(1) },
             message_retention: "90d".parse().expect("a valid retention"),
+            idempotency_retention: Duration::from_hours(24),
+            number_validation: NumberValidation::Pattern,
+            retry_failed: RetryFailed { every: Duration::from_secs(1), max_attempts: 3 },
+            republish_after: Duration::from_hours(6),
             internal_token: Secret::new(TOKEN),
         };
+        change(&mut parts);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(serve(listeners, parts, shutdown.clone()));
         let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client");

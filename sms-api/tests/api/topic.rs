@@ -1,4 +1,4 @@
-//! A topic of a test's own, and what was published to it.
+//! Topics of a test's own, a lane for each priority, and what was published to them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,16 +9,18 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 use serde_json::Value;
+use sms_api::relay::Topics;
 
 const PARTITIONS: i32 = 3;
 
 pub struct Topic {
-    pub name: String,
+    pub lanes: Topics,
     consumer: StreamConsumer,
 }
 
 #[derive(Debug)]
 pub struct Record {
+    pub topic: String,
     pub key: String,
     pub value: Value,
     pub headers: BTreeMap<String, String>,
@@ -27,18 +29,24 @@ pub struct Record {
 impl Topic {
     pub async fn create() -> Self {
         let name = format!("sms-api-test-{}", uuid::Uuid::now_v7());
-        let topic =
-            NewTopic { name: name.clone(), partitions: PARTITIONS, replication_factor: 1, config: BTreeMap::new() };
+        let lanes = lanes(&name);
+        let topics: Vec<_> = lanes
+            .names()
+            .into_iter()
+            .map(|name| NewTopic { name, partitions: PARTITIONS, replication_factor: 1, config: BTreeMap::new() })
+            .collect();
         let admin = Admin::new(&settings(), "sms-api-test").expect("valid Kafka settings");
-        admin.create_topics(&[topic]).await.expect("Kafka creates the topic");
+        admin.create_topics(&topics).await.expect("Kafka creates the topics");
         let consumer: StreamConsumer =
             settings().client_config("sms-api-test").set("group.id", &name).create().expect("a consumer");
         let mut all = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            all.add_partition_offset(&name, partition, Offset::Beginning).expect("a valid offset");
+        for name in lanes.names() {
+            for partition in 0..PARTITIONS {
+                all.add_partition_offset(&name, partition, Offset::Beginning).expect("a valid offset");
+            }
         }
         consumer.assign(&all).expect("the partitions can be assigned");
-        Self { name, consumer }
+        Self { lanes, consumer }
     }
 
     /// The next record, whatever its partition.
@@ -54,9 +62,15 @@ impl Topic {
     }
 }
 
+/// Lanes whose names start alike.
+pub fn lanes(name: &str) -> Topics {
+    Topics { high: format!("{name}-high"), normal: name.to_owned(), low: format!("{name}-low") }
+}
+
 fn decode(record: &BorrowedMessage<'_>) -> Record {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     Record {
+        topic: record.topic().to_owned(),
         key: text(record.key().expect("a key")),
         value: serde_json::from_slice(record.payload().expect("a value")).expect("a JSON value"),
         headers: record

@@ -1,0 +1,233 @@
+//! `POST /v1/messages/batch`.
+
+use std::{iter, sync::Arc};
+
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, Method, Uri},
+    response::Response,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use telemetry::trace_context::traceparent_of;
+use tracing::Span;
+use uuid::{ContextV7, Uuid};
+
+use super::{
+    AppState,
+    caller::Caller,
+    idempotency_key::{IdempotencyKey, fingerprint},
+    json_body::{JsonBody, TextField},
+    message_request::{Content, ContentRequest, MessageRequest, Rules, Valid, recipient},
+    submit::{Asked, Host, submit},
+};
+use crate::{
+    message::{NewMessage, Status},
+    problem::{Problem, Violation},
+    segments::{Encoding, Segmentation},
+};
+
+/// How many messages a batch may have.
+const LARGEST: usize = 10_000;
+
+/// What the query may say.
+#[derive(Debug, Deserialize)]
+pub struct Parameters {
+    /// All messages or none, where otherwise the valid ones are accepted.
+    #[serde(default)]
+    atomic: bool,
+}
+
+/// The body as it came: either many messages, or one content for many recipients.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct BatchRequest {
+    messages: Option<Vec<MessageRequest>>,
+    recipients: Option<Vec<TextField>>,
+    sender: TextField,
+    text: TextField,
+    priority: Value,
+    send_at: Value,
+    expires_at: Value,
+    client_reference: Value,
+    metadata: Value,
+}
+
+/// The body of the answer: what became of each message, in the order of the request.
+#[derive(Serialize)]
+struct BatchBody {
+    batch_id: Uuid,
+    total_count: usize,
+    accepted_count: usize,
+    rejected_count: usize,
+    results: Vec<ItemResult>,
+}
+
+/// What became of one message. The code is the one that it would have been answered with on its own.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemResult {
+    Accepted { index: usize, code: u16, id: Uuid, status: Status, segments: usize, encoding: Encoding },
+    Rejected { index: usize, code: u16, errors: Vec<ItemError> },
+}
+
+#[derive(Serialize)]
+struct ItemError {
+    pointer: String,
+    detail: String,
+}
+
+/// An item of the request: usable, or not.
+type Item = Result<(Content, Arc<str>), Vec<Violation>>;
+
+/// Stores all valid messages in one transaction and answers 202 when they are committed. Where none is valid, or
+/// not all of an atomic batch, nothing is stored and the answer is 400.
+pub async fn handle(
+    State(app): State<AppState>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let Ok(Query(Parameters { atomic })) = parameters else {
+        let violation = Violation::of("atomic", "sendBatch.atomic", "atomic must be true or false");
+        return Err(Problem::invalid_fields(vec![violation]));
+    };
+    let request: BatchRequest = body.decode()?;
+    let items = request.items(app.rules, Timestamp::now())?;
+    let rejected = items.iter().filter(|item| item.is_err()).count();
+    if rejected == items.len() || (atomic && rejected > 0) {
+        return Err(Problem::invalid_fields(items.into_iter().filter_map(Result::err).flatten().collect()));
+    }
+    let batch_id = Uuid::now_v7();
+    let traceparent: Option<Arc<str>> = traceparent_of(&Span::current()).map(Into::into);
+    let mut messages = Vec::with_capacity(items.len() - rejected);
+    let mut results = Vec::with_capacity(items.len());
+    let mut id_after = ids_of_the_same_time(batch_id);
+    for (index, item) in items.into_iter().enumerate() {
+        results.push(match item {
+            Ok((content, recipient)) => {
+                let tenant = Arc::clone(&caller.tenant);
+                let message = content.into_message(id_after(), recipient, tenant, Some(batch_id), traceparent.clone());
+                let result = accepted(index, &message);
+                messages.push(message);
+                result
+            }
+            Err(violations) => ItemResult::Rejected {
+                index,
+                code: 400,
+                errors: violations
+                    .into_iter()
+                    .map(|violation| ItemError {
+                        pointer: format!("#/{}", violation.pointer),
+                        detail: violation.message,
+                    })
+                    .collect(),
+            },
+        });
+    }
+    let answer = BatchBody {
+        batch_id,
+        total_count: results.len(),
+        accepted_count: messages.len(),
+        rejected_count: rejected,
+        results,
+    };
+    let asked = Asked { fingerprint: fingerprint(&method, &uri, body.bytes()), key };
+    let location = format!("/v1/messages?batch_id={batch_id}");
+    submit(&app, &caller, asked, messages, location, &answer, &Host::of(&uri, &headers)).await
+}
+
+/// Ids in ascending order within the millisecond of the batch, so that its messages are found by its id alone.
+fn ids_of_the_same_time(batch_id: Uuid) -> impl FnMut() -> Uuid {
+    let context = ContextV7::new();
+    let (seconds, nanoseconds) = batch_id.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    move || Uuid::new_v7(uuid::Timestamp::from_unix(&context, seconds, nanoseconds))
+}
+
+fn accepted(index: usize, message: &NewMessage) -> ItemResult {
+    let Segmentation { encoding, segments } = Segmentation::of(&message.text);
+    ItemResult::Accepted { index, code: 202, id: message.id, status: message.status(), segments, encoding }
+}
+
+impl BatchRequest {
+    fn items(self, rules: Rules, now: Timestamp) -> Result<Vec<Item>, Problem> {
+        let Self { messages, recipients, sender, text, priority, send_at, expires_at, client_reference, metadata } =
+            self;
+        let count = messages.as_ref().map_or(0, Vec::len) + recipients.as_ref().map_or(0, Vec::len);
+        let violation = |name, message: &str| {
+            Err(Problem::invalid_fields(vec![Violation::of(name, &format!("sendBatch.request.{name}"), message)]))
+        };
+        match (messages, recipients) {
+            _ if count > LARGEST => violation("messages", "A batch has at most 10000 messages"),
+            (Some(messages), None) if count > 0 => Ok(messages
+                .into_iter()
+                .enumerate()
+                .map(|(index, message)| one_of_many(message, rules, now).map_err(|faults| within(index, faults)))
+                .collect()),
+            (None, Some(recipients)) if count > 0 => {
+                let content =
+                    ContentRequest { sender, text, priority, send_at, expires_at, client_reference, metadata };
+                let content = content.validate(rules, now).map_err(Problem::invalid_fields)?;
+                Ok(iter::zip(0.., recipients)
+                    .map(|(index, given)| match recipient(given, rules) {
+                        Ok(recipient) => Ok((content.clone(), recipient)),
+                        Err(faults) => Err(faults
+                            .into_iter()
+                            .map(|fault| Violation { pointer: format!("recipients/{index}"), ..fault })
+                            .collect()),
+                    })
+                    .collect())
+            }
+            (Some(_), None) => violation("messages", "A batch has at least one message"),
+            (None, Some(_)) => violation("recipients", "A batch has at least one recipient"),
+            (Some(_), Some(_)) | (None, None) => {
+                violation("messages", "A batch has either messages, or recipients with sender and text")
+            }
+        }
+    }
+}
+
+fn one_of_many(message: MessageRequest, rules: Rules, now: Timestamp) -> Item {
+    let Valid { content, recipient, dry_run } = message.validate(rules, now)?;
+    if dry_run {
+        let message = "A message of a batch cannot be a dry run";
+        return Err(vec![Violation::of("dry_run", "sendMessage.request.dryRun", message)]);
+    }
+    Ok((content, recipient))
+}
+
+/// The faults of a message, as those of an item of a batch.
+fn within(index: usize, faults: Vec<Violation>) -> Vec<Violation> {
+    let peer_name = |field: &str| {
+        let field = field.trim_start_matches("sendMessage.request.");
+        format!("sendBatch.request.messages[{index}].{field}")
+    };
+    faults
+        .into_iter()
+        .map(|fault| Violation {
+            pointer: format!("messages/{index}/{}", fault.pointer),
+            field: peer_name(&fault.field),
+            message: fault.message,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_a_batch_have_its_time_and_keep_their_order() {
+        let batch_id = Uuid::now_v7();
+        let mut next = ids_of_the_same_time(batch_id);
+        let ids: Vec<_> = iter::repeat_with(&mut next).take(LARGEST).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+        let milliseconds = |id: Uuid| id.as_u128() >> 80;
+        assert!(ids.iter().all(|&id| milliseconds(id) == milliseconds(batch_id)));
+    }
+}
