@@ -23,7 +23,6 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("DATABASE_URL_FILE", secret_file("database", &database.key)),
                 ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
                 ("MESSAGE_RETENTION", pipeline.message_retention.clone()),
-                ("REQUESTS_TOPIC", pipeline.topics.requests.name.clone()),
             ],
             secrets: vec![("database", database.name.clone()), ("internal", internal.clone())],
             termination_grace_seconds: 35,

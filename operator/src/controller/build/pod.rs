@@ -130,6 +130,15 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
 fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
     let mut variables: Vec<_> = pod.environment.iter().map(|(name, value)| environment(name, value)).collect();
     variables.push(environment("KAFKA_BOOTSTRAP_SERVERS", &pipeline.bootstrap_servers));
+    let topics = &pipeline.topics;
+    for (name, topic) in [
+        ("REQUESTS_TOPIC", &topics.requests),
+        ("HIGH_PRIORITY_TOPIC", &topics.high_priority),
+        ("LOW_PRIORITY_TOPIC", &topics.low_priority),
+        ("DEAD_LETTER_TOPIC", &topics.dead_letter),
+    ] {
+        variables.push(environment(name, &topic.name));
+    }
     variables.push(environment("METRICS_ADDRESS", METRICS_PORT.everywhere()));
     if let Some(endpoint) = &pipeline.otlp_endpoint {
         variables.push(environment("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));

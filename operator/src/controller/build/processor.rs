@@ -30,8 +30,6 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             command: vec!["sms-processor"],
             ports: vec![METRICS_PORT],
             environment: vec![
-                ("REQUESTS_TOPIC", pipeline.topics.requests.name.clone()),
-                ("DEAD_LETTER_TOPIC", pipeline.topics.dead_letter.name.clone()),
                 ("CONSUMER_GROUP", pipeline.consumer_group.clone()),
                 ("GROUP_PROTOCOL", group_protocol.to_owned()),
                 ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
