@@ -4,14 +4,18 @@
 //! own, so that the API server and `sms-operator local` refuse a resource with the same words. Rules that
 //! need more than the object itself live in `controller/validate.rs`.
 
+mod api;
 mod kafka;
+mod messages;
 mod processor;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
 pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
+pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use processor::{Processor, Provider, Retry, SimulatedProvider};
 pub use status::{SmsPipelineStatus, TopicStatus};
 
@@ -56,13 +60,15 @@ pub struct SmsPipelineSpec {
     /// The Kafka cluster and the topics in it.
     pub kafka: Kafka,
     /// The HTTP API.
-    #[serde(default)]
     pub api: ApiWorkload,
     /// The fleet that carries messages to the provider.
     pub processor: Processor,
-    /// What becomes of messages in the database.
+    /// What messages are accepted, and how long the database remembers them.
     #[serde(default)]
     pub messages: Messages,
+    /// What follows when a message failed for a reason that may pass.
+    #[serde(default)]
+    pub retry_failed: RetryFailed,
     /// Traces.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -92,30 +98,6 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
-/// The HTTP API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ApiWorkload {
-    /// How many API replicas run.
-    #[serde(default = "default_replicas")]
-    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
-    pub replicas: i32,
-    /// Container image; the operator's own release when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-}
-
-/// What becomes of messages in the database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Messages {
-    /// How long messages can be read, in days, such as `90d`; then they are dropped, a whole day at once.
-    #[serde(default = "default_message_retention")]
-    #[x_kube(validation = Rule::new("self.matches('^([2-9]|[1-9][0-9]{1,2}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650)d$')").message("retention must be a whole number of days from 2d to 3650d"))]
-    #[schemars(length(max = 10))]
-    pub retention: String,
-}
-
 /// Traces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -131,18 +113,6 @@ pub struct Telemetry {
     pub sample_percent: i32,
 }
 
-impl Default for ApiWorkload {
-    fn default() -> Self {
-        Self { replicas: default_replicas(), image: None }
-    }
-}
-
-impl Default for Messages {
-    fn default() -> Self {
-        Self { retention: default_message_retention() }
-    }
-}
-
 impl Default for Telemetry {
     fn default() -> Self {
         Self { otlp_endpoint: None, sample_percent: default_sample_percent() }
@@ -152,14 +122,6 @@ impl Default for Telemetry {
 /// The key that CloudNativePG's application Secrets use.
 fn default_key() -> String {
     "uri".to_owned()
-}
-
-fn default_replicas() -> i32 {
-    1
-}
-
-fn default_message_retention() -> String {
-    "90d".to_owned()
 }
 
 fn default_sample_percent() -> i32 {

@@ -267,7 +267,7 @@ fn resource(prefix: &str, provider: &Value, telemetry: &Value) -> Value {
                 "bootstrapServers": "kafka-bootstrap.kafka:9092",
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
-            "api": { "replicas": 1 },
+            "api": { "replicas": 1, "authentication": { "anonymous": {} } },
             "processor": { "replicas": 1, "provider": { "simulated": provider } },
             "telemetry": telemetry,
         },

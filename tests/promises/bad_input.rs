@@ -43,6 +43,7 @@ async fn an_invalid_pipeline_is_refused_with_the_same_words_in_a_cluster_and_wit
         ),
         ("prefix: sms", "prefix: '#'", "spec.kafka.topics.prefix", "prefix must have 1 to 100 characters"),
         ("  api:\n", "  messages: { retention: 1d }\n  api:\n", "spec.messages.retention", "from 2d to 3650d"),
+        ("{ anonymous: {} }", "{}", "spec.api.authentication", "either apiKeysSecretRef: { name: SECRET }"),
         ("name: notifications\n", "name: sms.prod\n", "metadata.name must have", "the first a letter"),
     ];
     let cluster = Cluster::namespace().await;

@@ -51,20 +51,37 @@ pub fn build(pipeline: &ValidatedPipeline) -> Desired {
 mod tests {
     use super::*;
     use crate::controller::{
-        fixtures::{pipeline, referenced},
+        fixtures::{pipeline, pipeline_with_api_keys, referenced},
         validate::{DefaultImages, validate},
     };
+    use crate::crd::{RateLimit, SmsPipeline};
+    use k8s_openapi::api::core::v1::PodSpec;
 
-    fn built() -> Desired {
+    fn built(pipeline: &SmsPipeline) -> Desired {
         let images = DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() };
-        build(&validate(&pipeline(), &referenced(), &images).expect("usable"))
+        build(&validate(pipeline, &referenced(), &images).expect("usable"))
+    }
+
+    fn pod(deployment: &Deployment) -> &PodSpec {
+        deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a pod template")
+    }
+
+    /// `None` where the API is not told of the setting.
+    #[track_caller]
+    fn check_api(pipeline: &SmsPipeline, expected: &[(&str, Option<&str>)]) {
+        let api = built(pipeline).api;
+        let environment = pod(&api).containers[0].env.clone().unwrap_or_default();
+        for (name, expected) in expected {
+            let found = environment.iter().find(|variable| variable.name == *name);
+            assert_eq!(found.and_then(|variable| variable.value.as_deref()), *expected, "{name}");
+        }
     }
 
     /// `UPDATE=1 cargo test` rewrites the file; plain `cargo test` proves it is current.
     #[test]
     fn the_quickstart_pipeline_becomes_these_objects() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/quickstart.yaml");
-        let Desired { service_accounts, internal_secret, services, api, processor } = built();
+        let Desired { service_accounts, internal_secret, services, api, processor } = built(&pipeline());
         let mut rendered = String::new();
         let mut add = |object: serde_json::Value| {
             rendered.push_str("---\n");
@@ -89,16 +106,60 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_a_deployment() {
-        let built = built();
+        let built = built(&pipeline_with_api_keys());
         let text = serde_json::to_string(&(&built.api, &built.processor)).expect("Deployments encode");
         assert!(!text.contains("internal-token") && !text.contains("sms:secret"), "{text}");
+        assert!(!text.contains(r#"{\"keys\""#), "{text}");
+    }
+
+    #[test]
+    fn the_api_reads_its_keys_from_the_secret_mounted_for_it() {
+        let expected = [("API_KEYS_FILE", Some("/etc/sms/secrets/api-keys/keys.json")), ("ANONYMOUS", None)];
+        check_api(&pipeline_with_api_keys(), &expected);
+        let api = built(&pipeline_with_api_keys()).api;
+        let volumes = pod(&api).volumes.iter().flatten();
+        let secrets = volumes.filter_map(|volume| Some((volume.name.as_str(), volume.secret.as_ref()?)));
+        let secrets: Vec<_> = secrets.map(|(purpose, secret)| (purpose, secret.secret_name.as_deref())).collect();
+        assert!(secrets.contains(&("api-keys", Some("notifications-api-keys"))), "{secrets:?}");
+        let mounts = pod(&api).containers[0].volume_mounts.iter().flatten();
+        let mounts: Vec<_> = mounts.map(|mount| (mount.name.as_str(), mount.mount_path.as_str())).collect();
+        assert!(mounts.contains(&("api-keys", "/etc/sms/secrets/api-keys")), "{mounts:?}");
+    }
+
+    #[test]
+    fn the_api_is_open_to_everybody_only_where_the_pipeline_says_so() {
+        check_api(&pipeline(), &[("ANONYMOUS", Some("true")), ("API_KEYS_FILE", None)]);
+    }
+
+    #[test]
+    fn the_api_is_told_every_setting_of_the_pipeline() {
+        let expected = [
+            ("RATE_LIMIT_REQUESTS_PER_SECOND", Some("500")),
+            ("RATE_LIMIT_BURST", Some("1000")),
+            ("NUMBER_VALIDATION", Some("strict")),
+            ("MESSAGE_RETENTION", Some("90d")),
+            ("IDEMPOTENCY_RETENTION", Some("24h")),
+            ("RETRY_FAILED_EVERY", Some("30s")),
+            ("RETRY_FAILED_MAX_ATTEMPTS", Some("3")),
+        ];
+        check_api(&pipeline_with_api_keys(), &expected);
+    }
+
+    #[test]
+    fn without_a_burst_as_many_requests_may_come_at_once_as_in_a_second() {
+        let mut pipeline = pipeline_with_api_keys();
+        pipeline.spec.api.rate_limit = Some(RateLimit { requests_per_second: 50, burst: None });
+        let expected = [("RATE_LIMIT_REQUESTS_PER_SECOND", Some("50")), ("RATE_LIMIT_BURST", Some("50"))];
+        check_api(&pipeline, &expected);
+        pipeline.spec.api.rate_limit = None;
+        check_api(&pipeline, &[("RATE_LIMIT_REQUESTS_PER_SECOND", None), ("RATE_LIMIT_BURST", None)]);
     }
 
     #[test]
     fn pods_may_run_where_the_restricted_pod_security_standard_is_enforced() {
-        let built = built();
+        let built = built(&pipeline());
         for deployment in [&built.api, &built.processor] {
-            let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a pod template");
+            let pod = pod(deployment);
             let context = pod.security_context.as_ref().expect("a pod security context");
             assert_eq!(context.run_as_non_root, Some(true));
             assert_eq!(context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str()), Some("RuntimeDefault"));

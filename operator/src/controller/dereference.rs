@@ -13,7 +13,7 @@ use crate::{
         Error,
         names::{INTERNAL_TOKEN_KEY, Names},
     },
-    crd::{SecretKeyRef, SmsPipeline},
+    crd::SmsPipeline,
 };
 
 /// How long PostgreSQL may take to accept a connection before it counts as unreachable.
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Referenced {
     /// The database's connection URL.
     pub database_url: Lookup,
+    /// The API keys file; `None` when the resource names none.
+    pub api_keys: Option<Lookup>,
     /// Why no connection to the database's port could be opened from here; `None` when it could, or when
     /// there is no URL to try.
     pub database_unreachable: Option<String>,
@@ -36,8 +38,8 @@ pub struct Referenced {
 pub enum Lookup {
     /// Its value.
     Found(Sensitive),
-    /// There is no such Secret.
-    NoSecret,
+    /// There is no such Secret; tells where it was looked for, as in `in namespace "default"`.
+    NoSecret(String),
     /// The Secret has no such key.
     NoKey,
     /// The value is not UTF-8.
@@ -58,15 +60,20 @@ impl fmt::Debug for Sensitive {
 pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let database_url = look_up(&secrets, &pipeline.spec.database.url_secret_ref).await?;
-    let internal =
-        SecretKeyRef { name: Names::of(&pipeline.name_any()).internal_secret, key: INTERNAL_TOKEN_KEY.to_owned() };
-    let internal_token = match look_up(&secrets, &internal).await? {
+    let look_up = async |name: &str, key: &str| look_up(&secrets, &namespace, name, key).await;
+    let (database, authentication) = (&pipeline.spec.database.url_secret_ref, &pipeline.spec.api.authentication);
+    let database_url = look_up(&database.name, &database.key).await?;
+    let api_keys = match &authentication.api_keys_secret_ref {
+        Some(reference) => Some(look_up(&reference.name, &reference.key).await?),
+        None => None,
+    };
+    let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
+    let internal_token = match look_up(&internal_secret, INTERNAL_TOKEN_KEY).await? {
         Lookup::Found(token) => token,
-        Lookup::NoSecret | Lookup::NoKey | Lookup::NotText => new_token(),
+        Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, database_unreachable, internal_token })
 }
 
 /// A token that nobody can guess: 244 random bits.
@@ -94,12 +101,9 @@ pub async fn reach_database(url: &Lookup) -> Option<String> {
     }
 }
 
-async fn look_up(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<Lookup, Error> {
-    let secret = secrets
-        .get_opt(&reference.name)
-        .await
-        .map_err(|source| Error::ReadSecret { name: reference.name.clone(), source })?;
-    let Some(secret) = secret else { return Ok(Lookup::NoSecret) };
-    let Some(value) = secret.data.unwrap_or_default().remove(&reference.key) else { return Ok(Lookup::NoKey) };
+async fn look_up(secrets: &Api<Secret>, namespace: &str, name: &str, key: &str) -> Result<Lookup, Error> {
+    let secret = secrets.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })?;
+    let Some(secret) = secret else { return Ok(Lookup::NoSecret(format!("in namespace {namespace:?}"))) };
+    let Some(value) = secret.data.unwrap_or_default().remove(key) else { return Ok(Lookup::NoKey) };
     Ok(String::from_utf8(value.0).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text))))
 }

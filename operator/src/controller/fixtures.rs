@@ -1,4 +1,4 @@
-//! A pipeline and what was read for it, for tests of the pure steps.
+//! Pipelines and what was read for them, for tests of the pure steps.
 
 use crate::{
     controller::dereference::{Lookup, Referenced, Sensitive},
@@ -6,8 +6,18 @@ use crate::{
     yaml,
 };
 
+/// Everybody may use its API.
 pub(crate) fn pipeline() -> SmsPipeline {
-    yaml::read(include_str!("../../../crds/examples/quickstart.yaml"))
+    read(include_str!("../../../crds/examples/quickstart.yaml"))
+}
+
+/// Its API asks for a key.
+pub(crate) fn pipeline_with_api_keys() -> SmsPipeline {
+    read(include_str!("../../../crds/examples/api-keys.yaml"))
+}
+
+fn read(example: &str) -> SmsPipeline {
+    yaml::read(example)
         .map(|mut pipeline: SmsPipeline| {
             pipeline.metadata.namespace = Some("default".to_owned());
             pipeline.metadata.uid = Some("0a1b2c3d".to_owned());
@@ -20,6 +30,7 @@ pub(crate) fn pipeline() -> SmsPipeline {
 pub(crate) fn referenced() -> Referenced {
     Referenced {
         database_url: Lookup::Found(Sensitive("postgresql://sms:secret@postgres:5432/sms".to_owned())),
+        api_keys: Some(Lookup::Found(Sensitive(r#"{"keys":[]}"#.to_owned()))),
         database_unreachable: None,
         internal_token: Sensitive("internal-token".to_owned()),
     }

@@ -3,6 +3,8 @@
 //! The API server has checked the rules of one object (`crd.rs`); here comes what needs more than the
 //! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
 
+mod secrets;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -11,11 +13,16 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     controller::{
-        dereference::{Lookup, Referenced, Sensitive},
+        dereference::{Referenced, Sensitive},
         names::Names,
     },
-    crd::{GroupProtocol, PartitionGrowth, SecretKeyRef, SimulatedProvider, SmsPipeline, Topics},
+    crd::{
+        ApiKeysSecretRef, GroupProtocol, NumberValidation, PartitionGrowth, RateLimit, RetryFailed, SecretKeyRef,
+        SimulatedProvider, SmsPipeline, Topics,
+    },
 };
+
+pub use secrets::Invalid;
 
 /// What the user asked for, proven usable.
 #[derive(Clone, Debug)]
@@ -42,6 +49,12 @@ pub struct ValidatedPipeline {
     pub consumer_group: String,
     /// The HTTP API.
     pub api: Workload,
+    /// Who may use the API.
+    pub authentication: Authentication,
+    /// How many requests an API key may make.
+    pub rate_limit: Option<RateLimit>,
+    /// Which numbers the API accepts.
+    pub number_validation: NumberValidation,
     /// The fleet of processors.
     pub processor: Workload,
     /// How many messages one processor has with the provider at once.
@@ -56,10 +69,23 @@ pub struct ValidatedPipeline {
     pub drain_timeout: Duration,
     /// How long messages can be read, in days with the unit `d`.
     pub message_retention: String,
+    /// For how long an Idempotency-Key is remembered.
+    pub idempotency_retention: String,
+    /// What follows when a message failed for a reason that may pass.
+    pub retry_failed: RetryFailed,
     /// OTLP endpoint for traces.
     pub otlp_endpoint: Option<String>,
     /// Share of requests that are traced, in percent.
     pub sample_percent: i32,
+}
+
+/// Who may use the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Whoever has a key from this Secret.
+    ApiKeys(ApiKeysSecretRef),
+    /// Everybody.
+    Anonymous,
 }
 
 /// One Deployment to be.
@@ -95,48 +121,10 @@ pub struct DefaultImages {
     pub processor: String,
 }
 
-/// Why a pipeline cannot be built as it is. The messages are shown in its conditions and name what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// A Secret is not there.
-    #[error("Secret {name:?}, named by {field}, does not exist in namespace {namespace:?}: create it")]
-    NoSecret {
-        /// The field that names it.
-        field: &'static str,
-        /// Its name.
-        name: String,
-        /// Where it was looked for.
-        namespace: String,
-    },
-    /// A Secret lacks a key.
-    #[error("Secret {name:?}, named by {field}, has no key {key:?}: add the key or name another")]
-    NoKey {
-        /// The field that names it.
-        field: &'static str,
-        /// Its name.
-        name: String,
-        /// The key looked for.
-        key: String,
-    },
-    /// A Secret's value cannot be a connection URL. The value itself is never shown.
-    #[error(
-        "key {key:?} of Secret {name:?}, named by {field}, is no PostgreSQL URL: it must look like postgresql://user:password@host:port/database"
-    )]
-    NoUrl {
-        /// The field that names it.
-        field: &'static str,
-        /// Name of the Secret.
-        name: String,
-        /// Key in the Secret.
-        key: String,
-    },
-}
-
 /// Time that a processor gets beyond its provider's slowest answer to report and commit.
 const REPORT_MARGIN: Duration = Duration::from_secs(10);
 /// The least time that a processor gets to finish what it has begun.
 const MINIMUM_DRAIN: Duration = Duration::from_secs(25);
-const DATABASE_FIELD: &str = "spec.database.urlSecretRef";
 
 /// Proves the pipeline usable with what was read for it.
 pub fn validate(
@@ -146,7 +134,8 @@ pub fn validate(
 ) -> Result<ValidatedPipeline, Invalid> {
     let (spec, name) = (&pipeline.spec, pipeline.name_any());
     let namespace = pipeline.namespace().unwrap_or_default();
-    check_database_url(&spec.database.url_secret_ref, &namespace, &referenced.database_url)?;
+    secrets::check_database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
+    let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = spec.processor.provider.simulated.clone();
     let slowest = parse_duration(&provider.max_delay);
     Ok(ValidatedPipeline {
@@ -162,6 +151,9 @@ pub fn validate(
             replicas: spec.api.replicas,
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
         },
+        authentication,
+        rate_limit: spec.api.rate_limit,
+        number_validation: spec.messages.number_validation,
         processor: Workload {
             replicas: spec.processor.replicas,
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
@@ -172,6 +164,8 @@ pub fn validate(
         drain_timeout: (slowest + REPORT_MARGIN).max(MINIMUM_DRAIN),
         provider,
         message_retention: spec.messages.retention.clone(),
+        idempotency_retention: spec.messages.idempotency_retention.clone(),
+        retry_failed: spec.retry_failed.clone(),
         otlp_endpoint: spec.telemetry.otlp_endpoint.clone(),
         sample_percent: spec.telemetry.sample_percent,
         name,
@@ -216,19 +210,6 @@ pub fn consumer_group(topics: &Topics) -> String {
     format!("{}.processor", topics.prefix)
 }
 
-fn check_database_url(reference: &SecretKeyRef, namespace: &str, found: &Lookup) -> Result<(), Invalid> {
-    let (field, name, key) = (DATABASE_FIELD, reference.name.clone(), reference.key.clone());
-    match found {
-        Lookup::NoSecret => Err(Invalid::NoSecret { field, name, namespace: namespace.to_owned() }),
-        Lookup::NoKey => Err(Invalid::NoKey { field, name, key }),
-        Lookup::NotText => Err(Invalid::NoUrl { field, name, key }),
-        Lookup::Found(Sensitive(text)) => match url::Url::parse(text.trim()) {
-            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
-            Ok(_) | Err(_) => Err(Invalid::NoUrl { field, name, key }),
-        },
-    }
-}
-
 /// A duration of the resource: a whole number and a unit `ms`, `s`, `m`, `h` or `d`, as the schema's rules
 /// demand; anything else, which they keep out, counts as none.
 fn parse_duration(text: &str) -> Duration {
@@ -252,38 +233,6 @@ mod tests {
 
     fn images() -> DefaultImages {
         DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
-    }
-
-    #[track_caller]
-    fn check_refused(found: Lookup, expected: &str) {
-        let referenced = Referenced { database_url: found, ..referenced() };
-        let refused = validate(&pipeline(), &referenced, &images()).expect_err("not usable");
-        assert_eq!(refused.to_string(), expected);
-    }
-
-    #[test]
-    fn a_missing_secret_is_named_with_its_field() {
-        check_refused(
-            Lookup::NoSecret,
-            r#"Secret "notifications-db", named by spec.database.urlSecretRef, does not exist in namespace "default": create it"#,
-        );
-    }
-
-    #[test]
-    fn a_missing_key_is_named_with_its_secret() {
-        check_refused(
-            Lookup::NoKey,
-            r#"Secret "notifications-db", named by spec.database.urlSecretRef, has no key "uri": add the key or name another"#,
-        );
-    }
-
-    #[test]
-    fn a_value_that_is_no_url_is_refused_without_being_shown() {
-        for value in ["hunter2", "mysql://user:hunter2@host/database"] {
-            let referenced = Referenced { database_url: Lookup::Found(Sensitive(value.to_owned())), ..referenced() };
-            let refused = validate(&pipeline(), &referenced, &images()).expect_err("no PostgreSQL URL");
-            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
-        }
     }
 
     #[test]

@@ -70,21 +70,90 @@ fn refused(line: String) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::NumberValidation;
 
     const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
 
+    const WITH_API_KEYS: &str = include_str!("../../../crds/examples/api-keys.yaml");
+
     #[track_caller]
     fn check_refused(from: &str, to: &str, expected: &str) {
-        let text = EXAMPLE.replacen(from, to, 1);
-        assert_ne!(text, EXAMPLE, "{from:?} is in the example");
+        check_example_refused(EXAMPLE, from, to, expected);
+    }
+
+    #[track_caller]
+    fn check_example_refused(example: &str, from: &str, to: &str, expected: &str) {
+        let text = example.replacen(from, to, 1);
+        assert_ne!(text, example, "{from:?} is in the example");
         let refused = parse(&text, None).expect_err("refused");
         assert_eq!(refused.to_string(), expected);
     }
 
     #[test]
-    fn the_quickstart_example_is_accepted() {
-        let pipeline = parse(EXAMPLE, None).expect("accepted");
-        assert_eq!(pipeline.spec.kafka.topics.retention, "7d");
+    fn every_example_is_accepted() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/examples");
+        let mut accepted = 0;
+        for example in std::fs::read_dir(folder).expect("crds/examples is a folder") {
+            let path = example.expect("crds/examples is readable").path();
+            let text = std::fs::read_to_string(&path).expect("the example is readable");
+            parse(&text, None).unwrap_or_else(|refused| panic!("{}: {refused}", path.display()));
+            accepted += 1;
+        }
+        assert!(accepted > 0, "crds/examples is empty");
+    }
+
+    #[test]
+    fn what_the_quickstart_example_leaves_out_has_its_default() {
+        let spec = parse(EXAMPLE, None).expect("accepted").spec;
+        assert_eq!(spec.kafka.topics.retention, "7d");
+        assert_eq!(spec.api.rate_limit, None);
+        assert_eq!((spec.messages.retention.as_str(), spec.messages.idempotency_retention.as_str()), ("90d", "24h"));
+        assert_eq!(spec.messages.number_validation, NumberValidation::Pattern);
+        assert_eq!((spec.retry_failed.every.as_str(), spec.retry_failed.max_attempts), ("30s", 3));
+    }
+
+    #[test]
+    fn a_pipeline_must_say_who_may_use_its_api_in_exactly_one_way() {
+        let expected = "spec.api.authentication: authentication must hold either apiKeysSecretRef: { name: SECRET }, \
+            which lets in whoever has one of the keys in the Secret, or anonymous: {}, which lets in everybody";
+        for refused in ["{}", "{ anonymous: {}, apiKeysSecretRef: { name: keys } }", "{ anonymous: null }"] {
+            check_refused("{ anonymous: {} }", refused, expected);
+        }
+        check_refused("    authentication: { anonymous: {} }\n", "", "spec.api: missing field `authentication`");
+        check_refused("  api:\n    replicas: 1\n", "  other:\n    replicas: 1\n", "spec: missing field `api`");
+    }
+
+    #[test]
+    fn the_key_of_the_api_keys_secret_has_a_default() {
+        let text = WITH_API_KEYS.replacen("{ name: notifications-api-keys, key: keys.json }", "{ name: keys }", 1);
+        let pipeline = parse(&text, None).expect("accepted");
+        let reference = pipeline.spec.api.authentication.api_keys_secret_ref.expect("keys");
+        assert_eq!((reference.name.as_str(), reference.key.as_str()), ("keys", "keys.json"));
+    }
+
+    #[test]
+    fn settings_of_the_api_out_of_range_are_refused_by_their_fields() {
+        for (from, to, expected) in [
+            (
+                "requestsPerSecond: 500",
+                "requestsPerSecond: 0",
+                "spec.api.rateLimit.requestsPerSecond: requestsPerSecond must be from 1 to 1000000",
+            ),
+            ("burst: 1000", "burst: 0", "spec.api.rateLimit.burst: burst must be from 1 to 1000000"),
+            (
+                "idempotencyRetention: 24h",
+                "idempotencyRetention: 0h",
+                "spec.messages.idempotencyRetention: idempotencyRetention must be a whole number with a unit s, m or h, such as 24h",
+            ),
+            (
+                "every: 30s",
+                "every: 1.5s",
+                "spec.retryFailed.every: every must be a whole number with a unit s, m or h, such as 30s",
+            ),
+            ("maxAttempts: 3", "maxAttempts: 0", "spec.retryFailed.maxAttempts: maxAttempts must be from 1 to 100"),
+        ] {
+            check_example_refused(WITH_API_KEYS, from, to, expected);
+        }
     }
 
     #[test]

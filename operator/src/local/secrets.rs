@@ -3,7 +3,7 @@
 use std::{
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -15,19 +15,22 @@ use crate::{
         dereference::{Lookup, Referenced, Sensitive, new_token, reach_database},
         names::{INTERNAL_TOKEN_KEY, Names},
     },
-    crd::{SecretKeyRef, SmsPipeline},
+    crd::SmsPipeline,
 };
 
 /// Reads what `pipeline` names from files below `secrets`.
 pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Result<Referenced> {
-    let database_url = look_up(secrets, &pipeline.spec.database.url_secret_ref)?;
-    let name = Names::of(&pipeline.name_any()).internal_secret;
-    let internal_token = match look_up(secrets, &SecretKeyRef { name, key: INTERNAL_TOKEN_KEY.to_owned() })? {
+    let (database, authentication) = (&pipeline.spec.database.url_secret_ref, &pipeline.spec.api.authentication);
+    let database_url = look_up(secrets, &database.name, &database.key)?;
+    let api_keys = authentication.api_keys_secret_ref.as_ref();
+    let api_keys = api_keys.map(|reference| look_up(secrets, &reference.name, &reference.key)).transpose()?;
+    let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
+    let internal_token = match look_up(secrets, &internal_secret, INTERNAL_TOKEN_KEY)? {
         Lookup::Found(token) => token,
-        Lookup::NoSecret | Lookup::NoKey | Lookup::NotText => new_token(),
+        Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, database_unreachable, internal_token })
 }
 
 /// Makes the files hold `secret`; a file that holds its key already is left alone.
@@ -53,14 +56,47 @@ fn write_private(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
     std::fs::rename(fresh, path)
 }
 
-fn look_up(secrets: &Path, reference: &SecretKeyRef) -> anyhow::Result<Lookup> {
-    let path: PathBuf = secrets.join(&reference.name).join(&reference.key);
+fn look_up(secrets: &Path, name: &str, key: &str) -> anyhow::Result<Lookup> {
+    let folder = secrets.join(name);
+    let path = folder.join(key);
     match std::fs::read(&path) {
         Ok(value) => Ok(String::from_utf8(value).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => Ok(Lookup::NoKey),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder_exists = secrets.join(&reference.name).is_dir();
-            Ok(if folder_exists { Lookup::NoKey } else { Lookup::NoSecret })
+            Ok(Lookup::NoSecret(format!("as file {}", path.display())))
         }
         Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(secret: &str, key: &str, expected: fn(&Path) -> Lookup) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = folder.path().join("api-keys");
+        std::fs::create_dir(&keys).expect("the folder is writable");
+        std::fs::write(keys.join("keys.json"), "{}").expect("the folder is writable");
+        let found = look_up(folder.path(), secret, key).expect("readable");
+        assert_eq!(found, expected(folder.path()));
+    }
+
+    #[test]
+    fn a_file_in_the_folder_of_the_secret_is_its_key() {
+        check("api-keys", "keys.json", |_| Lookup::Found(Sensitive("{}".to_owned())));
+    }
+
+    #[test]
+    fn a_missing_file_is_a_missing_key() {
+        check("api-keys", "keys", |_| Lookup::NoKey);
+    }
+
+    #[test]
+    fn a_missing_folder_is_a_missing_secret_and_the_file_to_create_is_named() {
+        check("others", "keys.json", |folder| {
+            Lookup::NoSecret(format!("as file {}/others/keys.json", folder.display()))
+        });
     }
 }

@@ -153,13 +153,13 @@ mod tests {
     use super::*;
     use crate::controller::{
         build::{Desired, build},
-        fixtures::{pipeline, referenced},
+        fixtures::{pipeline_with_api_keys, referenced},
         validate::{DefaultImages, validate},
     };
 
     fn desired() -> Desired {
         let images = DefaultImages { api: String::new(), processor: String::new() };
-        build(&validate(&pipeline(), &referenced(), &images).expect("usable"))
+        build(&validate(&pipeline_with_api_keys(), &referenced(), &images).expect("usable"))
     }
 
     fn places() -> Places {
@@ -201,6 +201,7 @@ mod tests {
         let api = translated(&desired().api);
         assert_eq!(api.process.environment["DATABASE_URL_FILE"], "/state/secrets/notifications-db/uri");
         assert_eq!(api.process.environment["INTERNAL_TOKEN_FILE"], "/state/secrets/notifications-internal/token");
+        assert_eq!(api.process.environment["API_KEYS_FILE"], "/state/secrets/notifications-api-keys/keys.json");
     }
 
     #[test]

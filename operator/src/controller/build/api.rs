@@ -4,10 +4,40 @@ use super::{
     metadata::API_COMPONENT,
     pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
 };
-use crate::controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline};
+use crate::{
+    controller::{
+        names::INTERNAL_TOKEN_KEY,
+        validate::{Authentication, ValidatedPipeline},
+    },
+    crd::NumberValidation,
+};
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let (database, internal) = (&pipeline.database_url, &pipeline.names.internal_secret);
+    let mut environment = vec![
+        ("HTTP_ADDRESS", HTTP_PORT.everywhere()),
+        ("INTERNAL_ADDRESS", INTERNAL_PORT.everywhere()),
+        ("DATABASE_URL_FILE", secret_file("database", &database.key)),
+        ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
+        ("NUMBER_VALIDATION", number_validation(pipeline.number_validation).to_owned()),
+        ("MESSAGE_RETENTION", pipeline.message_retention.clone()),
+        ("IDEMPOTENCY_RETENTION", pipeline.idempotency_retention.clone()),
+        ("RETRY_FAILED_EVERY", pipeline.retry_failed.every.clone()),
+        ("RETRY_FAILED_MAX_ATTEMPTS", pipeline.retry_failed.max_attempts.to_string()),
+    ];
+    let mut secrets = vec![("database", database.name.clone()), ("internal", internal.clone())];
+    match &pipeline.authentication {
+        Authentication::ApiKeys(reference) => {
+            environment.push(("API_KEYS_FILE", secret_file("api-keys", &reference.key)));
+            secrets.push(("api-keys", reference.name.clone()));
+        }
+        Authentication::Anonymous => environment.push(("ANONYMOUS", "true".to_owned())),
+    }
+    if let Some(limit) = pipeline.rate_limit {
+        let burst = limit.burst.unwrap_or(limit.requests_per_second);
+        environment.push(("RATE_LIMIT_REQUESTS_PER_SECOND", limit.requests_per_second.to_string()));
+        environment.push(("RATE_LIMIT_BURST", burst.to_string()));
+    }
     deployment(
         pipeline,
         &Pod {
@@ -17,15 +47,16 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             before: vec![("migrate", vec!["sms-api", "migrate"])],
             command: vec!["sms-api", "serve"],
             ports: vec![HTTP_PORT, INTERNAL_PORT, METRICS_PORT],
-            environment: vec![
-                ("HTTP_ADDRESS", HTTP_PORT.everywhere()),
-                ("INTERNAL_ADDRESS", INTERNAL_PORT.everywhere()),
-                ("DATABASE_URL_FILE", secret_file("database", &database.key)),
-                ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
-                ("MESSAGE_RETENTION", pipeline.message_retention.clone()),
-            ],
-            secrets: vec![("database", database.name.clone()), ("internal", internal.clone())],
+            environment,
+            secrets,
             termination_grace_seconds: 35,
         },
     )
+}
+
+fn number_validation(spec: NumberValidation) -> &'static str {
+    match spec {
+        NumberValidation::Pattern => "pattern",
+        NumberValidation::Strict => "strict",
+    }
 }

@@ -1,0 +1,81 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiWorkload {
+    /// How many API replicas run.
+    #[serde(default = "default_replicas")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
+    pub replicas: i32,
+    /// Container image; the operator's own release when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Who may use the API: exactly one of `apiKeysSecretRef` and `anonymous`.
+    pub authentication: Authentication,
+    /// How many requests one API key may make; without one there is no limit. Each replica counts for itself, and a
+    /// limit in the keys file goes before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RateLimit")]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// Who may use the API: exactly one of `apiKeysSecretRef` and `anonymous`.
+// Neither field may be null in the schema, so that `anonymous:` without a value is no choice by accident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.apiKeysSecretRef) != has(self.anonymous)").message("authentication must hold either apiKeysSecretRef: { name: SECRET }, which lets in whoever has one of the keys in the Secret, or anonymous: {}, which lets in everybody")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Authentication {
+    /// Whoever has one of the keys in this Secret may do what the key allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ApiKeysSecretRef")]
+    pub api_keys_secret_ref: Option<ApiKeysSecretRef>,
+    /// Everybody who reaches the API may do everything, as tenant `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Anonymous")]
+    pub anonymous: Option<Anonymous>,
+}
+
+/// The Secret in the namespace of the pipeline that holds the API keys file. The API follows its changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeysSecretRef {
+    /// Name of the Secret.
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Key in the Secret whose value is the file: `{"keys": […]}`, with the SHA-256 of each key and never the key.
+    #[serde(default = "default_key")]
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("key must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub key: String,
+}
+
+/// Everybody who reaches the API may do everything. Nothing can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Anonymous {}
+
+/// How many requests one API key may make of one API replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimit {
+    /// Requests per second in the long run.
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("requestsPerSecond must be from 1 to 1000000"))]
+    pub requests_per_second: i32,
+    /// Requests at once after a pause; as many as `requestsPerSecond` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("burst must be from 1 to 1000000"))]
+    pub burst: Option<i32>,
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+fn default_key() -> String {
+    "keys.json".to_owned()
+}
