@@ -35,6 +35,8 @@ const QUEUE: usize = 8 * BATCH;
 const ROOM: u32 = 64 * 1024;
 /// How long a request waits for its commit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long one with an idempotency key does: it may have to wait for another one first.
+const ANSWER_KEYED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Why a submission was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,13 +111,14 @@ impl Ingest {
         }
         let weight = u32::try_from(submission.weight() / 1024 + 1).unwrap_or(ROOM).min(ROOM);
         let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| NotStored::QueueFull)?;
+        let within = if submission.once.is_some() { ANSWER_KEYED_WITHIN } else { ANSWER_WITHIN };
         let (answer, stored) = oneshot::channel();
         let waiting = Waiting { submission, answer, _room: room };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
             mpsc::error::TrySendError::Closed(_) => NotStored::DatabaseAway,
         })?;
-        match tokio::time::timeout(ANSWER_WITHIN, stored).await {
+        match tokio::time::timeout(within, stored).await {
             Ok(Ok(answer)) => answer,
             // Nobody waits any more, so a writer that has not taken the submission yet will skip it.
             Ok(Err(_)) | Err(_) => Err(NotStored::DatabaseAway),

@@ -69,11 +69,12 @@ pub struct AppState {
 impl AppState {
     /// Records and counts what became of messages.
     async fn record_reports(&self, reports: &[DeliveryReport]) -> Result<Vec<ReportOutcome>, Problem> {
-        let outcomes = self
-            .store
-            .record_reports(reports, self.retry_failed)
-            .await
-            .map_err(|error| away("reports cannot be stored", &error))?;
+        let record = || self.store.record_reports(reports, self.retry_failed);
+        let outcomes = match record().await {
+            Err(error) if error.passes() => record().await,
+            outcomes => outcomes,
+        };
+        let outcomes = outcomes.map_err(|error| away("reports cannot be stored", &error))?;
         for (report, outcome) in iter::zip(reports, &outcomes) {
             match outcome {
                 ReportOutcome::Changed => match report.status {

@@ -32,7 +32,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a statement may take, as PostgreSQL counts.
 const STATEMENT_TIMEOUT: &str = "4s";
 /// How long a statement may wait for what another one holds. All statements are short, so this is long.
-const LOCK_TIMEOUT: &str = "1500ms";
+const LOCK_TIMEOUT: &str = "1s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one replica: two writers, the relay and its recovery, two at times for maintenance, and a few
@@ -65,6 +65,13 @@ pub enum Error {
     /// No answer in time. What was asked for may or may not have been committed.
     #[error("PostgreSQL did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
+}
+
+impl Error {
+    /// Whether another statement was in the way, so that nothing was done and the same may pass the next time.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Locked)
+    }
 }
 
 /// Sorts an error by what its caller can do about it. Source: PostgreSQL manual, appendix A.
@@ -109,7 +116,7 @@ impl Store {
         Self { pool }
     }
 
-    /// Runs one statement within [`ANSWER_TIMEOUT`].
+    /// Runs one statement or transaction within [`ANSWER_TIMEOUT`].
     async fn run<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, Error> {
         let mut lease = Lease { connection: self.pool.acquire().await?, idle: false };
         let outcome = tokio::time::timeout(ANSWER_TIMEOUT, statement(&mut lease.connection)).await;

@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, path::PathBuf, sync::OnceLock};
+use std::{net::Ipv4Addr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ pub struct Environment {
     pub kubectl: PathBuf,
     /// The helm executable.
     pub helm: PathBuf,
+    /// How long tests go on that find more the longer they run.
+    pub soak: Duration,
     database_url: String,
 }
 
@@ -29,6 +31,7 @@ impl Environment {
             kubeconfig: variable("KUBECONFIG").into(),
             kubectl: variable("DEVSTACK_KUBECTL").into(),
             helm: variable("DEVSTACK_HELM").into(),
+            soak: Duration::from_secs(variable("SOAK_SECONDS").parse().expect("SOAK_SECONDS is a number")),
             database_url: variable("DATABASE_URL"),
         })
     }

@@ -23,6 +23,8 @@ pub struct PipelineSettings {
     pub provider: Value,
     /// `spec.telemetry`.
     pub telemetry: Value,
+    /// `spec.api.replicas`.
+    pub api_replicas: usize,
     /// Kafka's bootstrap servers; those of the run when absent.
     pub kafka: Option<String>,
     /// URL of the database; a new one when absent.
@@ -34,6 +36,7 @@ impl Default for PipelineSettings {
         Self {
             provider: json!({ "minDelay": "20ms", "maxDelay": "60ms", "failurePercent": 10 }),
             telemetry: json!({}),
+            api_replicas: 1,
             kafka: None,
             database_url: None,
         }
@@ -89,7 +92,7 @@ impl LocalPipeline {
         let environment = Environment::get();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (address, prefix) = (loopback_address(), unique("sms"));
-        let database_url = match settings.database_url {
+        let database_url = match settings.database_url.clone() {
             Some(url) => url,
             None => environment.database().await,
         };
@@ -98,7 +101,7 @@ impl LocalPipeline {
         fs::create_dir_all(&secret).expect("the state folder is writable");
         fs::write(secret.join("uri"), &database_url).expect("the Secret is written");
         let file = folder.path().join("pipeline.yaml");
-        let resource = resource(&prefix, &settings.provider, &settings.telemetry);
+        let resource = resource(&prefix, &settings);
         fs::write(&file, resource.to_string()).expect("the resource is written");
         let mut command = Command::new(environment.bin_dir.join("sms-operator"));
         let kafka = settings.kafka.as_ref().unwrap_or(&environment.kafka);
@@ -256,7 +259,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
     Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or_default() }
 }
 
-fn resource(prefix: &str, provider: &Value, telemetry: &Value) -> Value {
+fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
     json!({
         "apiVersion": "smspipeline.dev/v1alpha1",
         "kind": "SmsPipeline",
@@ -267,9 +270,9 @@ fn resource(prefix: &str, provider: &Value, telemetry: &Value) -> Value {
                 "bootstrapServers": "kafka-bootstrap.kafka:9092",
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
-            "api": { "replicas": 1, "authentication": { "anonymous": {} } },
-            "processor": { "replicas": 1, "provider": { "simulated": provider } },
-            "telemetry": telemetry,
+            "api": { "replicas": settings.api_replicas, "authentication": { "anonymous": {} } },
+            "processor": { "replicas": 1, "provider": { "simulated": settings.provider } },
+            "telemetry": settings.telemetry,
         },
     })
 }

@@ -5,6 +5,7 @@ mod chart;
 mod cluster;
 mod crashes;
 mod delivery;
+mod ingest;
 mod repository;
 mod tracing;
 mod up;

@@ -94,6 +94,10 @@ pub struct TestArguments {
     #[arg(long, env = "RUST_TEST_THREADS", default_value_t = 4, hide = true)]
     pub rust_test_threads: u32,
 
+    /// How long those tests go on that find more the longer they run: kills at random while messages come
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub soak_seconds: u32,
+
     /// Passed to `cargo test`, for instance `-p sms-api` or a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,

@@ -48,6 +48,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut command = cargo_test(&[], &arguments.arguments);
     servers.tell(&mut command);
     command.env("DEVSTACK_HELM", installed.helm.program()).env("DEVSTACK_BIN_DIR", &programs);
+    command.env("SOAK_SECONDS", arguments.soak_seconds.to_string());
     command.env("RUST_TEST_THREADS", arguments.rust_test_threads.to_string());
     let outcome = run_tests(&command, &mut stop);
     drop(servers);
