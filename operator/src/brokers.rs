@@ -34,7 +34,7 @@ impl Brokers {
         topics::ensure(&self.admin(&pipeline.bootstrap_servers)?, &pipeline.topics).await
     }
 
-    /// Records of `topic` that `group` has not committed yet.
+    /// Records of `topics` that `group` has not committed yet.
     pub async fn lag(
         &self,
         bootstrap_servers: &str,

@@ -18,9 +18,17 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: kafka::Settings,
 
-    /// Topic from which messages to send are taken.
+    /// Topic from which messages of normal priority are taken.
     #[arg(long, env = "REQUESTS_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub requests_topic: String,
+
+    /// Topic from which messages of high priority are taken.
+    #[arg(long, env = "HIGH_PRIORITY_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub high_priority_topic: String,
+
+    /// Topic from which messages of low priority are taken.
+    #[arg(long, env = "LOW_PRIORITY_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub low_priority_topic: String,
 
     /// Topic to which records go that cannot be processed.
     #[arg(long, env = "DEAD_LETTER_TOPIC", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -64,15 +72,31 @@ pub struct Config {
 }
 
 impl Config {
-    /// What the consumer needs.
-    pub fn consumer(&self) -> consumer::Settings {
-        consumer::Settings {
-            topic: self.requests_topic.clone(),
+    /// What the consumer needs. Refuses topics that serve two purposes: a dead letter that comes back as a request
+    /// would become a dead letter for ever.
+    pub fn consumer(&self) -> anyhow::Result<consumer::Settings> {
+        let topics = [
+            ("REQUESTS_TOPIC", &self.requests_topic),
+            ("HIGH_PRIORITY_TOPIC", &self.high_priority_topic),
+            ("LOW_PRIORITY_TOPIC", &self.low_priority_topic),
+            ("DEAD_LETTER_TOPIC", &self.dead_letter_topic),
+        ];
+        for (number, (name, topic)) in topics.iter().enumerate() {
+            if let Some((other, _)) = topics[..number].iter().find(|(_, other)| other == topic) {
+                anyhow::bail!("{other} and {name} are both {topic:?}: each must name a topic of its own");
+            }
+        }
+        Ok(consumer::Settings {
+            lanes: consumer::Lanes {
+                high: self.high_priority_topic.as_str().into(),
+                normal: self.requests_topic.as_str().into(),
+                low: self.low_priority_topic.as_str().into(),
+            },
             group: self.consumer_group.clone(),
             protocol: self.group_protocol,
             max_in_flight: self.max_in_flight as usize,
             drain: self.shutdown_timeout,
-        }
+        })
     }
 
     /// What the delivery policy needs.
@@ -99,12 +123,16 @@ mod tests {
 
     use super::*;
 
-    const LEAST: [&str; 15] = [
+    const LEAST: [&str; 19] = [
         "sms-processor",
         "--kafka-bootstrap-servers",
         "127.0.0.1:9092",
         "--requests-topic",
         "sms.requests",
+        "--high-priority-topic",
+        "sms.high-priority",
+        "--low-priority-topic",
+        "sms.low-priority",
         "--dead-letter-topic",
         "sms-requests-dlq",
         "--consumer-group",
@@ -143,6 +171,19 @@ mod tests {
         check(&["--max-in-flight", "0"], "--max-in-flight");
         check(&["--group-protocol", "eager"], "[possible values: consumer, classic]");
         check(&["--shutdown-timeout=-1s"], "--shutdown-timeout");
+    }
+
+    #[test]
+    fn a_topic_with_two_purposes_is_refused_by_the_names_of_both_settings() {
+        let mut config = parse(&[]).expect("least config parses");
+        assert!(config.consumer().is_ok());
+        config.low_priority_topic.clone_from(&config.requests_topic);
+        let error = config.consumer().expect_err("two lanes on one topic").to_string();
+        assert!(error.starts_with("REQUESTS_TOPIC and LOW_PRIORITY_TOPIC are both \"sms.requests\""), "{error}");
+        config.low_priority_topic = "sms.low-priority".to_owned();
+        config.dead_letter_topic.clone_from(&config.high_priority_topic);
+        let error = config.consumer().expect_err("dead letters among requests").to_string();
+        assert!(error.starts_with("HIGH_PRIORITY_TOPIC and DEAD_LETTER_TOPIC are both"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reads the requests topic: polls, hands over, commits contiguous finished offsets.
+//! Reads the requests topics, one for each priority: polls, hands over, commits contiguous finished offsets.
 //!
 //! This file and those under `consumer/` are the only ones that know rdkafka. One thread polls for as long
 //! as the process lives and is never blocked by work: tasks run on the async runtime and tell when they have
@@ -8,6 +8,7 @@
 mod committer;
 mod dead_letters;
 mod group;
+mod lanes;
 mod member;
 mod membership;
 mod poller;
@@ -21,15 +22,15 @@ use telemetry::Check;
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::dead_letters::DeadLetters;
 use self::poller::Poller;
+pub use self::{dead_letters::DeadLetters, lanes::Lanes};
 use crate::{metrics::Metrics, record::Record};
 
 /// How to consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The topic to read.
-    pub topic: String,
+    /// The topics to read.
+    pub lanes: Lanes,
     /// The consumer group to join.
     pub group: String,
     /// How the group shares partitions.

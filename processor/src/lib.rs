@@ -37,6 +37,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Processes messages until `shutdown`, then drains. `listener` shows metrics and health meanwhile.
 pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let consumer = config.consumer()?;
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let health = Health::default();
@@ -54,11 +55,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     // Whoever drops this future, a test for example, ends the polling thread too.
     let stop = shutdown.child_token();
     let _stop_at_the_latest = stop.clone().drop_guard();
-    let left =
-        consumer::start(config.consumer(), &config.kafka, health.check("kafka"), metrics, stop, move |record| {
-            let processing = Arc::clone(&processing);
-            async move { processing.process(record).await }
-        })?;
+    let left = consumer::start(consumer, &config.kafka, health.check("kafka"), metrics, stop, move |record| {
+        let processing = Arc::clone(&processing);
+        async move { processing.process(record).await }
+    })?;
 
     let observed = CancellationToken::new();
     let server = tokio::spawn(telemetry::server::serve(listener, registry, health, observed.clone()));

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
@@ -16,11 +16,11 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, RDKafkaErrorCode},
-    topic_partition_list::TopicPartitionListElem,
 };
 use telemetry::Check;
 
 use super::{
+    lanes::{Lanes, Partition},
     membership::Membership,
     work::{Place, Work},
 };
@@ -33,7 +33,7 @@ const HAND_OVER_LOOK: Duration = Duration::from_millis(5);
 
 /// Our side of the consumer group.
 pub struct Group {
-    topic: Arc<str>,
+    lanes: Lanes,
     check: Check,
     metrics: Metrics,
     state: Mutex<State>,
@@ -77,11 +77,11 @@ pub enum HowEnded {
 impl Group {
     /// A membership that begins, and the sender on which tasks tell that they have ended. The channel holds
     /// one entry per running task at most, so it is as bounded as these are.
-    pub fn new(topic: Arc<str>, check: Check, metrics: Metrics) -> (Self, Sender<Ended>) {
+    pub fn new(lanes: Lanes, check: Check, metrics: Metrics) -> (Self, Sender<Ended>) {
         let (sender, ended) = channel();
         let membership = Membership::default();
         let state = State { work: Work::default(), running: 0, partitions_came: false, ended, membership };
-        (Self { topic, check, metrics, state: Mutex::new(state), committing: Mutex::default() }, sender)
+        (Self { lanes, check, metrics, state: Mutex::new(state), committing: Mutex::default() }, sender)
     }
 
     /// Accounts for the tasks that have ended, and gives the state that follows.
@@ -107,15 +107,16 @@ impl Group {
     }
 
     /// Commits what is due in `partitions`.
-    fn commit(&self, _: &MutexGuard<'_, Committing>, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+    fn commit(&self, _: &MutexGuard<'_, Committing>, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
         let commits = self.settle_ended().work.take_commits(partitions);
         if commits.is_empty() {
             return;
         }
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for (partition, position) in commits {
-            if let Err(error) = list.add_partition_offset(&self.topic, partition, Offset::Offset(position)) {
-                tracing::error!(%error, partition, position, "position cannot be committed");
+            let topic = self.lanes.topic(partition.lane);
+            if let Err(error) = list.add_partition_offset(topic, partition.number, Offset::Offset(position)) {
+                tracing::error!(%error, ?partition, position, "position cannot be committed");
             }
         }
         match consumer.commit(&list, CommitMode::Sync) {
@@ -133,7 +134,7 @@ impl Group {
 
     /// Waits until what runs in `partitions` has ended, so that their next owner does not send it again. Nothing
     /// new starts meanwhile, since that is done by the thread that waits here; librdkafka heartbeats on its own.
-    fn finish_running(&self, partitions: &[i32]) {
+    fn finish_running(&self, partitions: &[Partition]) {
         let deadline = Instant::now() + HAND_OVER_TIMEOUT;
         while self.settle_ended().work.running(partitions) > 0 {
             if Instant::now() >= deadline {
@@ -144,17 +145,17 @@ impl Group {
         }
     }
 
-    fn partitions(&self, list: &TopicPartitionList) -> Vec<i32> {
-        let elements = list.elements_for_topic(&self.topic);
-        elements.iter().map(TopicPartitionListElem::partition).collect()
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
+        let elements = list.elements();
+        elements.iter().filter_map(|element| self.lanes.partition(element.topic(), element.partition())).collect()
     }
 
     /// Shows how the membership stands as the health check.
     pub fn show(&self, consumer: &BaseConsumer<Self>) {
-        let state = self.settle_ended();
-        let (membership, partitions) = (state.membership.clone(), state.work.partitions().len());
-        drop(state);
-        membership.show(&self.check, consumer, &self.topic, partitions);
+        let mut membership = self.settle_ended().membership.clone();
+        // A broker may take its time to answer, and meanwhile the committer needs the state.
+        membership.show(&self.check, consumer, &self.lanes);
+        self.settle_ended().membership = membership;
     }
 }
 
@@ -178,7 +179,7 @@ impl ConsumerContext for Group {
         }
     }
 
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let mut state = self.settle_ended();
         match rebalance {
             Rebalance::Assign(list) => {
@@ -186,19 +187,16 @@ impl ConsumerContext for Group {
                     state.work.assign(partition);
                 }
                 state.partitions_came = true;
-                state.membership.assigned();
+                state.membership.joined();
             }
             Rebalance::Revoke(_) => {}
             Rebalance::Error(error) => tracing::error!(%error, "rebalance failed"),
         }
         let assigned = state.work.partitions();
-        self.metrics.assigned(assigned.len());
+        state.membership.assigned(&assigned);
         drop(state);
+        self.metrics.assigned(assigned.len());
         tracing::info!(partitions = ?assigned, "assignment changed");
-        // Readiness follows at once, not at the next look.
-        if !assigned.is_empty() {
-            self.show(consumer);
-        }
     }
 }
 

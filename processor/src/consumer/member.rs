@@ -17,12 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     committer::Committer,
     group::{Ended, Group},
+    lanes::{Lane, Lanes, Partition},
     work::Place,
 };
-use crate::{
-    metrics::Metrics,
-    record::{Origin, Record},
-};
+use crate::{metrics::Metrics, record::Record};
 
 /// How many records may wait for a slot. They bridge the time from resuming a partition to its first record;
 /// without them every slot would stand idle for that long.
@@ -69,10 +67,10 @@ pub enum Taking {
 
 impl Member {
     /// Begins a membership; the connection is made by polling.
-    pub fn join(config: &ClientConfig, topic: &Arc<str>, check: Check, metrics: Metrics) -> KafkaResult<Self> {
-        let (group, ended) = Group::new(Arc::clone(topic), check, metrics);
+    pub fn join(config: &ClientConfig, lanes: &Lanes, check: Check, metrics: Metrics) -> KafkaResult<Self> {
+        let (group, ended) = Group::new(lanes.clone(), check, metrics);
         let consumer: Arc<BaseConsumer<Group>> = Arc::new(config.create_with_context(group)?);
-        consumer.subscribe(&[topic])?;
+        consumer.subscribe(&Lane::ALL.map(|lane| &**lanes.topic(lane)))?;
         Ok(Self {
             _committer: Committer::start(&consumer),
             consumer,
@@ -95,9 +93,8 @@ impl Member {
     }
 
     /// Takes a record; one of a partition that is no longer ours is dropped.
-    pub fn take(&mut self, record: Record) {
-        let Origin { partition, offset, .. } = record.origin;
-        let handed_out = self.consumer.context().settle_ended().work.hand_out(partition, offset);
+    pub fn take(&mut self, partition: Partition, record: Record) {
+        let handed_out = self.consumer.context().settle_ended().work.hand_out(partition, record.origin.offset);
         if let Some((place, abandoned)) = handed_out {
             self.waiting_bytes += record.value.len();
             self.waiting.push_back(Waiting { record, place, abandoned });
@@ -138,6 +135,10 @@ impl Member {
         if pause != self.paused || partitions_came {
             self.paused = pause;
             self.apply_pause();
+        }
+        if partitions_came {
+            // Readiness follows at once.
+            self.next_look = Instant::now();
         }
     }
 

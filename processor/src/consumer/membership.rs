@@ -2,7 +2,7 @@
 //!
 //! librdkafka says it in pieces: assignments, errors and statistics. Knows nothing of records and offsets.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
@@ -11,22 +11,30 @@ use rdkafka::{
 use serde::Deserialize;
 use telemetry::Check;
 
-/// How long a broker may take to say whether the topic exists; polling stands still meanwhile, which harms
-/// nobody, since it is asked only without partitions.
+use super::lanes::{Lane, Lanes, Partition};
+
+/// How long a broker may take to say whether a topic exists; polling stands still meanwhile.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What librdkafka has told of the membership.
 #[derive(Clone, Debug, Default)]
 pub struct Membership {
     joined: bool,
+    /// Lanes whose topic existed when the assignment last changed, or since.
+    seen: BTreeSet<Lane>,
     last_error: Option<String>,
 }
 
 impl Membership {
-    /// The group has given us an assignment.
-    pub fn assigned(&mut self) {
+    /// The group has taken us.
+    pub fn joined(&mut self) {
         self.joined = true;
         self.last_error = None;
+    }
+
+    /// These are all partitions that are ours now. Which topics exist may have changed as well.
+    pub fn assigned(&mut self, partitions: &[Partition]) {
+        self.seen = partitions.iter().map(|partition| partition.lane).collect();
     }
 
     /// librdkafka has reported an error.
@@ -48,25 +56,53 @@ impl Membership {
         }
     }
 
-    /// Tells `check` how a member with so many `partitions` of `topic` stands; may wait for a broker.
-    pub fn show<C: ConsumerContext>(self, check: &Check, consumer: &BaseConsumer<C>, topic: &str, partitions: usize) {
+    /// Tells `check` how we stand; may wait for a broker.
+    pub fn show<C: ConsumerContext>(&mut self, check: &Check, consumer: &BaseConsumer<C>, lanes: &Lanes) {
         if !self.joined {
-            check.down(self.last_error.unwrap_or_else(|| "has not joined the consumer group yet".to_owned()));
-        } else if partitions > 0 || topic_exists(consumer, topic) {
-            check.up();
-        } else {
+            let reason = self.last_error.as_deref().unwrap_or("has not joined the consumer group yet");
+            check.down(reason.to_owned());
+        } else if let Some(topic) = self.missing_topic(consumer, lanes) {
             check.down(format!("topic {topic:?} does not exist"));
+        } else {
+            check.up();
         }
+    }
+
+    /// The first topic that a broker says does not exist. Without partitions of a lane there may be too few for
+    /// everybody, or no topic at all: the group does not tell. A topic that was seen is not asked for again,
+    /// because polling waits for the answer; asking for one that is missing also makes librdkafka find it soon
+    /// after it is made, not at its next look in five minutes.
+    fn missing_topic<'a, C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        lanes: &'a Lanes,
+    ) -> Option<&'a str> {
+        for lane in Lane::ALL {
+            if !self.seen.contains(&lane) {
+                let topic = lanes.topic(lane);
+                match look_for(consumer, topic) {
+                    Found::Topic => self.seen.insert(lane),
+                    Found::NoTopic => return Some(topic),
+                    Found::NoAnswer => return None,
+                };
+            }
+        }
+        None
     }
 }
 
-/// Without partitions there may be too few for everybody, or no topic at all: the group does not tell.
-fn topic_exists<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> bool {
-    let Ok(metadata) = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT) else { return true };
-    !metadata
-        .topics()
-        .iter()
-        .any(|topic| topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
+/// What a broker says of a topic.
+enum Found {
+    Topic,
+    NoTopic,
+    NoAnswer,
+}
+
+fn look_for<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Found {
+    let Ok(metadata) = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT) else { return Found::NoAnswer };
+    let unknown = Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+    let missing = metadata.topics().iter().any(|topic| topic.error().map(RDKafkaErrorCode::from) == unknown);
+    if missing { Found::NoTopic } else { Found::Topic }
 }
 
 /// The part of librdkafka's statistics that tells of the group. Source: librdkafka, `STATISTICS.md`.
@@ -114,7 +150,7 @@ mod tests {
         let mut membership = Membership::default();
         membership.failed("Connection refused (after 3ms in state CONNECT, 7 identical error(s) suppressed)");
         assert_eq!(membership.last_error.as_deref(), Some("Connection refused"));
-        membership.assigned();
+        membership.joined();
         assert_eq!(membership.last_error, None);
     }
 }

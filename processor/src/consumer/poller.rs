@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Settings,
     group::{Ended, HowEnded},
+    lanes::Partition,
     member::{Member, Taking, Waiting},
     work::Place,
 };
@@ -40,7 +41,6 @@ const LONGEST_TRACEPARENT: usize = 256;
 /// Polls one membership of the group after the other.
 pub struct Poller<H> {
     settings: Settings,
-    topic: Arc<str>,
     config: ClientConfig,
     check: Check,
     metrics: Metrics,
@@ -64,13 +64,12 @@ where
         runtime: Handle,
         handle: H,
     ) -> Self {
-        let topic = settings.topic.as_str().into();
-        Self { settings, topic, config, check, metrics, runtime, handle }
+        Self { settings, config, check, metrics, runtime, handle }
     }
 
     /// Begins a membership.
     pub fn join(&self) -> KafkaResult<Member> {
-        Member::join(&self.config, &self.topic, self.check.clone(), self.metrics.clone())
+        Member::join(&self.config, &self.settings.lanes, self.check.clone(), self.metrics.clone())
     }
 
     /// Polls until `shutdown`, then drains and leaves the group.
@@ -110,9 +109,10 @@ where
         member.look_if_due();
         match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
             Some(Ok(message)) if taking == Taking::Yes => {
-                let record = self.record(&message);
-                drop(message);
-                member.take(record);
+                if let Some((partition, record)) = self.record(&message) {
+                    drop(message);
+                    member.take(partition, record);
+                }
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 let fatal = member.consumer().client().fatal_error();
@@ -125,15 +125,18 @@ where
         Ok(())
     }
 
-    fn record(&self, message: &BorrowedMessage<'_>) -> Record {
+    /// A copy of what was read, and where; `None` for a topic that we did not subscribe to.
+    fn record(&self, message: &BorrowedMessage<'_>) -> Option<(Partition, Record)> {
+        let lanes = &self.settings.lanes;
+        let partition = lanes.partition(message.topic(), message.partition())?;
         let traceparent = message.headers().and_then(|headers| {
             let header = headers.iter().find(|header| header.key == contract::headers::TRACEPARENT)?;
             let value = header.value.filter(|value| value.len() <= LONGEST_TRACEPARENT)?;
             Some(std::str::from_utf8(value).ok()?.to_owned())
         });
-        let origin =
-            Origin { topic: Arc::clone(&self.topic), partition: message.partition(), offset: message.offset() };
-        Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }
+        let topic = Arc::clone(lanes.topic(partition.lane));
+        let origin = Origin { topic, partition: partition.number, offset: message.offset() };
+        Some((partition, Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }))
     }
 
     /// Starts as many waiting records as there are free slots.

@@ -1,5 +1,7 @@
 //! Records that cannot be processed.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 
 use crate::{
@@ -57,6 +59,21 @@ async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_parti
         assert_eq!(cut, original != dead.letter.message);
         assert!(dead.letter.error.len() < 1200, "{} bytes of error", dead.letter.error.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_names_the_lane_that_it_came_from() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    for lane in topics.lanes() {
+        topics.put_in(lane, "poison", Some(b"not json"), None).await;
+    }
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    let letters = topics.dead_letters(3).await;
+    processor.stop().await;
+
+    let origins: BTreeSet<_> = letters.iter().map(|dead| dead.headers["origin-topic"].as_str()).collect();
+    assert_eq!(origins, BTreeSet::from(topics.lanes()));
+    assert_eq!(topics.lag().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use contract::DeliveryStatus;
 use crate::{
     harness::{Serving, count, provider},
     report_end::{Received, ReportEnd},
-    topics::Topics,
+    topics::{Topics, message},
 };
 
 fn failed(received: &[Received]) -> Vec<&Received> {
@@ -38,6 +38,26 @@ async fn every_record_is_reported_exactly_once_and_committed() {
     assert!(failed.iter().all(|received| received.report.failure_reason.is_some()));
     assert!(received.iter().all(|received| received.report.attempt == Some(1)));
     assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_sent_and_committed_in_whichever_lane_it_comes() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    let mut ids = Vec::new();
+    for (lane, count) in topics.lanes().into_iter().zip([2, 3, 4]) {
+        let messages: Vec<_> = (0..count).map(message).collect();
+        for message in &messages {
+            topics.request_in(lane, message).await;
+        }
+        ids.extend(messages.iter().map(|message| message.message_id));
+        report_end.until_all(&ids).await;
+    }
+    processor.stop().await;
+    for (lane, count) in topics.lanes().into_iter().zip([2, 3, 4]) {
+        assert_eq!(topics.committed_in(lane).await, count, "{lane}");
+    }
+    assert_eq!(report_end.received().len(), ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

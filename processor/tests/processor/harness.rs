@@ -31,6 +31,8 @@ pub fn flags(topics: &Topics, report_end: &ReportEnd, more: &[(&str, &str)]) -> 
         ("metrics-address", "127.0.0.1:0".to_owned()),
         ("kafka-bootstrap-servers", crate::topics::bootstrap_servers()),
         ("requests-topic", topics.requests.clone()),
+        ("high-priority-topic", topics.high_priority.clone()),
+        ("low-priority-topic", topics.low_priority.clone()),
         ("dead-letter-topic", topics.dead_letters.clone()),
         ("consumer-group", topics.group.clone()),
         ("report-url", report_end.url()),

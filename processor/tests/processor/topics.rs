@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Topics {
     pub requests: String,
+    pub high_priority: String,
+    pub low_priority: String,
     pub dead_letters: String,
     pub group: String,
     partitions: i32,
@@ -40,36 +42,79 @@ pub fn bootstrap_servers() -> String {
 }
 
 impl Topics {
+    /// Makes the topics; each lane gets so many partitions.
     pub async fn create(partitions: i32) -> Self {
+        let topics = Self::name(partitions);
+        topics.make(&[&topics.requests, &topics.high_priority, &topics.low_priority]).await;
+        topics
+    }
+
+    /// Makes the topics without the one of high priority, which [`Self::make`] can do later.
+    pub async fn create_without_high_priority(partitions: i32) -> Self {
+        let topics = Self::name(partitions);
+        topics.make(&[&topics.requests, &topics.low_priority]).await;
+        topics
+    }
+
+    fn name(partitions: i32) -> Self {
         let name = format!("processor-{}", Uuid::now_v7().simple());
         let settings = kafka::Settings { bootstrap_servers: bootstrap_servers() };
         let admin = Admin::new(&settings, "processor-tests").expect("admin client");
-        let (requests, dead_letters) = (format!("{name}.requests"), format!("{name}-dlq"));
-        let topics = [(&requests, partitions), (&dead_letters, 1)].map(|(name, partitions)| NewTopic {
-            name: name.clone(),
-            partitions,
-            replication_factor: 1,
-            config: BTreeMap::new(),
-        });
-        admin.create_topics(&topics).await.expect("topics are created");
         let producer = settings.client_config("processor-tests").create().expect("producer");
-        Self { requests, dead_letters, group: name, partitions, settings, admin, producer }
+        Self {
+            requests: format!("{name}.requests"),
+            high_priority: format!("{name}.high-priority"),
+            low_priority: format!("{name}.low-priority"),
+            dead_letters: format!("{name}-dlq"),
+            group: name,
+            partitions,
+            settings,
+            admin,
+            producer,
+        }
     }
 
-    /// Puts `count` fresh messages into the topic and returns their ids.
+    /// Makes the topics of `lanes`, and the one for dead letters unless it is there.
+    pub async fn make(&self, lanes: &[&str]) {
+        let lanes = lanes.iter().map(|&name| (name, self.partitions));
+        let topics: Vec<_> = lanes
+            .chain([(&*self.dead_letters, 1)])
+            .map(|(name, partitions)| NewTopic {
+                name: name.to_owned(),
+                partitions,
+                replication_factor: 1,
+                config: BTreeMap::new(),
+            })
+            .collect();
+        self.admin.create_topics(&topics).await.expect("topics are created");
+    }
+
+    /// The topics of all lanes.
+    pub fn lanes(&self) -> [&str; 3] {
+        [&self.requests, &self.high_priority, &self.low_priority]
+    }
+
+    /// Puts `count` fresh messages into the lanes, one after the other, and returns their ids.
     pub async fn request(&self, count: usize) -> Vec<Uuid> {
         let messages: Vec<_> = (0..count).map(message).collect();
-        let values: Vec<_> = messages.iter().map(encode).collect();
-        futures::future::join_all(
-            values.iter().zip(&messages).map(|(value, message)| self.put(&message.recipient, Some(value), None)),
-        )
-        .await;
+        let lanes = self.lanes().into_iter().cycle();
+        futures::future::join_all(lanes.zip(&messages).map(|(lane, message)| self.request_in(lane, message))).await;
         messages.into_iter().map(|message| message.message_id).collect()
     }
 
-    /// Puts any value into the topic.
+    /// Puts a message into one lane.
+    pub async fn request_in(&self, lane: &str, message: &SmsRequestedV1) {
+        self.put_in(lane, &message.recipient, Some(&encode(message)), None).await;
+    }
+
+    /// Puts any value into the lane of normal priority.
     pub async fn put(&self, key: &str, value: Option<&[u8]>, traceparent: Option<&str>) {
-        let mut record = FutureRecord::to(&self.requests).key(key);
+        self.put_in(&self.requests, key, value, traceparent).await;
+    }
+
+    /// Puts any value into one lane.
+    pub async fn put_in(&self, lane: &str, key: &str, value: Option<&[u8]>, traceparent: Option<&str>) {
+        let mut record = FutureRecord::to(lane).key(key);
         record.payload = value;
         if traceparent.is_some() {
             let header = Header { key: contract::headers::TRACEPARENT, value: traceparent };
@@ -78,20 +123,26 @@ impl Topics {
         self.producer.send(record, TIMEOUT).await.expect("record is acknowledged");
     }
 
-    /// How far the group has come in every partition.
-    pub async fn offsets(&self) -> Vec<PartitionOffsets> {
-        let partitions = (0..self.partitions).map(|partition| (self.requests.clone(), partition)).collect();
-        self.admin.offsets(self.group.clone(), partitions).await.expect("offsets are listed")
+    /// How far the group has come in every partition of `lanes`.
+    async fn offsets(&self, lanes: &[&str]) -> Vec<PartitionOffsets> {
+        let partitions =
+            lanes.iter().flat_map(|&lane| (0..self.partitions).map(move |number| (lane.to_owned(), number)));
+        self.admin.offsets(self.group.clone(), partitions.collect()).await.expect("offsets are listed")
     }
 
-    /// Records committed by the group, in all partitions together.
+    /// Records committed by the group, in all lanes together.
     pub async fn committed(&self) -> i64 {
-        self.offsets().await.iter().filter_map(|offsets| offsets.committed).sum()
+        self.offsets(&self.lanes()).await.iter().filter_map(|offsets| offsets.committed).sum()
     }
 
-    /// Records not committed yet, in all partitions together.
+    /// Records committed by the group in one lane.
+    pub async fn committed_in(&self, lane: &str) -> i64 {
+        self.offsets(&[lane]).await.iter().filter_map(|offsets| offsets.committed).sum()
+    }
+
+    /// Records not committed yet, in all lanes together.
     pub async fn lag(&self) -> i64 {
-        self.offsets().await.iter().map(PartitionOffsets::lag).sum()
+        self.offsets(&self.lanes()).await.iter().map(PartitionOffsets::lag).sum()
     }
 
     /// Everything on the dead letter topic at this moment, which are `expected` or more.
