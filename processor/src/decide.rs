@@ -1,9 +1,11 @@
-//! The whole delivery policy: what follows from an attempt's outcome.
+//! The whole delivery policy: whether an attempt may be made, and what follows from its outcome.
 //!
 //! Pure: no Kafka, no HTTP, no clock and no randomness of its own. A new kind of outcome is a new variant of
 //! [`Outcome`] and its arm in [`decide`].
 
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 /// What a provider said to one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,12 @@ pub struct Policy {
 /// By how much jitter prolongs a delay at most: messages that failed together do not come back together.
 const LONGEST_JITTER: f64 = 0.25;
 
+/// Decides before every attempt whether it is too late for it: a message that may be sent until `expires_at` is no
+/// longer sent at that very moment.
+pub fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    expires_at.is_some_and(|expires_at| expires_at <= now)
+}
+
 /// Decides after the `attempt`th attempt (from 1); `jitter` is a random number from 0 to 1.
 pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> Decision {
     match outcome {
@@ -84,6 +92,16 @@ mod tests {
     #[track_caller]
     fn check(outcome: Outcome, attempt: u32, expected: &Decision) {
         assert_eq!(&decide(outcome, attempt, POLICY, 0.0), expected);
+    }
+
+    #[test]
+    fn a_message_expires_at_its_time_and_never_without_one() {
+        let now = Timestamp::UNIX_EPOCH;
+        let nanosecond = Duration::from_nanos(1);
+        assert!(!has_expired(None, now));
+        assert!(!has_expired(Some(now + nanosecond), now));
+        assert!(has_expired(Some(now), now));
+        assert!(has_expired(Some(now - nanosecond), now));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 
 use crate::{
     consumer::DeadLetters,
-    decide::{Decision, Policy, decide},
+    decide::{Decision, Policy, decide, has_expired},
     metrics::{Metrics, Processed},
     provider::{Provider, Send},
     record::Record,
@@ -85,10 +85,13 @@ impl Processing {
         }
     }
 
-    /// Tries until the policy has seen enough.
+    /// Tries until the policy has seen enough, or it is too late.
     async fn send(&self, message: &SmsRequestedV1) -> DeliveryReport {
         let mut attempt = 1;
         let (status, failure_reason) = loop {
+            if has_expired(message.expires_at, Timestamp::now()) {
+                break (DeliveryStatus::Expired, None);
+            }
             self.metrics.attempted();
             let outcome = self.provider.send(message).await;
             match decide(outcome, attempt, self.policy, fastrand::f64()) {

@@ -32,7 +32,7 @@ pub enum DeliveryStatus {
     Sent,
     /// The provider refused the message, or no attempt reached it.
     Failed,
-    /// It was too late to send the message, so nobody tried.
+    /// It was too late for an attempt, or for another one.
     Expired,
     /// The provider may or may not have taken the message.
     Unknown,

@@ -1,8 +1,9 @@
 //! The undisturbed run, and the provider's failures in it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use contract::DeliveryStatus;
+use contract::{DeliveryStatus, SmsRequestedV1};
+use jiff::Timestamp;
 
 use crate::{
     harness::{Serving, count, provider},
@@ -79,6 +80,49 @@ async fn a_message_that_never_gets_through_fails_after_its_retries() {
     processor.until_metric("sms_processing_attempts_total", 60.0).await;
     processor.stop().await;
     assert_eq!(report_end.received().len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_comes_too_late_is_reported_as_expired_and_never_sent() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let late = SmsRequestedV1 { expires_at: Some(Timestamp::now()), ..message(0) };
+    let in_time = SmsRequestedV1 { expires_at: Some(Timestamp::now() + Duration::from_hours(1)), ..message(1) };
+    topics.request_in(&topics.requests, &late).await;
+    topics.request_in(&topics.requests, &in_time).await;
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    let received = report_end.until_all(&[late.message_id, in_time.message_id]).await;
+    processor.until_metric(r#"sms_processed_total{outcome="expired"}"#, 1.0).await;
+    processor.until_metric("sms_processing_attempts_total", 1.0).await;
+    processor.stop().await;
+
+    let status_of = |message: &SmsRequestedV1| {
+        let mut reports = received.iter().map(|received| &received.report);
+        reports.find(|report| report.message_id == message.message_id).map(|report| report.status)
+    };
+    assert_eq!(status_of(&late), Some(DeliveryStatus::Expired));
+    assert_eq!(status_of(&in_time), Some(DeliveryStatus::Sent));
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_expires_between_attempts_is_tried_no_more() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let processor = Serving::start(
+        &topics,
+        &report_end,
+        &[("provider", &provider(0, 1, 0, 100)), ("max-retries", "100"), ("retry-delay", "200ms")],
+    )
+    .await;
+    processor.until_readiness(r#"{"name":"kafka","status":"UP"}"#).await;
+    let message = SmsRequestedV1 { expires_at: Some(Timestamp::now() + Duration::from_secs(3)), ..message(0) };
+    topics.request_in(&topics.requests, &message).await;
+    let received = report_end.until_all(&[message.message_id]).await;
+    let attempts = processor.metric("sms_processing_attempts_total").await;
+    processor.stop().await;
+
+    assert_eq!(received[0].report.status, DeliveryStatus::Expired);
+    assert!(received[0].report.processed_at >= message.expires_at);
+    assert!((1.0..=15.0).contains(&attempts), "{attempts} attempts in three seconds, 200 ms apart");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
