@@ -33,6 +33,8 @@ pub enum Decision {
     ReportFailed {
         /// Why.
         reason: String,
+        /// Whether another attempt later may succeed.
+        transient: bool,
     },
     /// Try again after this time.
     RetryAfter(Duration),
@@ -60,13 +62,13 @@ pub fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
 pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> Decision {
     match outcome {
         Outcome::Delivered => Decision::ReportSent,
-        Outcome::Refused { reason } => Decision::ReportFailed { reason },
+        Outcome::Refused { reason } => Decision::ReportFailed { reason, transient: false },
         Outcome::Unavailable { .. } if attempt <= policy.max_retries => {
             Decision::RetryAfter(policy.delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0)))
         }
         Outcome::Unavailable { reason } => {
             let attempts = if attempt == 1 { "1 attempt".to_owned() } else { format!("{attempt} attempts") };
-            Decision::ReportFailed { reason: format!("{reason} (given up after {attempts})") }
+            Decision::ReportFailed { reason: format!("{reason} (given up after {attempts})"), transient: true }
         }
     }
 }
@@ -85,8 +87,12 @@ mod tests {
         Outcome::Unavailable { reason: "carrier busy".to_owned() }
     }
 
-    fn failed(reason: &str) -> Decision {
-        Decision::ReportFailed { reason: reason.to_owned() }
+    fn failed_for_good(reason: &str) -> Decision {
+        Decision::ReportFailed { reason: reason.to_owned(), transient: false }
+    }
+
+    fn failed_for_now(reason: &str) -> Decision {
+        Decision::ReportFailed { reason: reason.to_owned(), transient: true }
     }
 
     #[track_caller]
@@ -112,25 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_message_is_never_retried() {
+    fn a_refused_message_is_never_retried_and_fails_for_good() {
         for attempt in 1..=5 {
-            check(refused(), attempt, &failed("number not in service"));
+            check(refused(), attempt, &failed_for_good("number not in service"));
         }
     }
 
     #[test]
-    fn a_transient_failure_is_retried_as_often_as_the_policy_says() {
+    fn a_transient_failure_is_retried_as_often_as_the_policy_says_and_stays_transient() {
         for attempt in 1..=3 {
             check(unavailable(), attempt, &Decision::RetryAfter(Duration::from_secs(1)));
         }
-        check(unavailable(), 4, &failed("carrier busy (given up after 4 attempts)"));
-        check(unavailable(), 5, &failed("carrier busy (given up after 5 attempts)"));
+        check(unavailable(), 4, &failed_for_now("carrier busy (given up after 4 attempts)"));
+        check(unavailable(), 5, &failed_for_now("carrier busy (given up after 5 attempts)"));
     }
 
     #[test]
     fn without_retries_the_first_transient_failure_is_the_last() {
         let policy = Policy { max_retries: 0, ..POLICY };
-        assert_eq!(decide(unavailable(), 1, policy, 0.5), failed("carrier busy (given up after 1 attempt)"));
+        assert_eq!(decide(unavailable(), 1, policy, 0.5), failed_for_now("carrier busy (given up after 1 attempt)"));
     }
 
     #[test]

@@ -88,15 +88,17 @@ impl Processing {
     /// Tries until the policy has seen enough, or it is too late.
     async fn send(&self, message: &SmsRequestedV1) -> DeliveryReport {
         let mut attempt = 1;
-        let (status, failure_reason) = loop {
+        let (status, failure_reason, transient) = loop {
             if has_expired(message.expires_at, Timestamp::now()) {
-                break (DeliveryStatus::Expired, None);
+                break (DeliveryStatus::Expired, None, false);
             }
             self.metrics.attempted();
             let outcome = self.provider.send(message).await;
             match decide(outcome, attempt, self.policy, fastrand::f64()) {
-                Decision::ReportSent => break (DeliveryStatus::Sent, None),
-                Decision::ReportFailed { reason } => break (DeliveryStatus::Failed, Some(reason)),
+                Decision::ReportSent => break (DeliveryStatus::Sent, None, false),
+                Decision::ReportFailed { reason, transient } => {
+                    break (DeliveryStatus::Failed, Some(reason), transient);
+                }
                 Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
             }
             attempt += 1;
@@ -107,7 +109,7 @@ impl Processing {
             failure_reason,
             processed_at: Some(Timestamp::now()),
             attempt: Some(message.attempt),
-            transient: false,
+            transient,
         }
     }
 }
