@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Serve the HTTP API until SIGTERM.
-    Serve(Config),
+    Serve(Box<Config>),
     /// Bring the database's schema up to date, then exit.
     Migrate(MigrateConfig),
     /// Publish every pending message again, then exit: for the day after PostgreSQL was restored or a topic lost.

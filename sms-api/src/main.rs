@@ -17,7 +17,7 @@ use telemetry::Telemetry;
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(config) => run_server(config).await,
+        Command::Serve(config) => run_server(*config).await,
         Command::Migrate(config) => run_migration(config).await,
         Command::Republish(config) => run_republishing(config).await,
     };

@@ -13,6 +13,7 @@ mod get_statistics;
 mod idempotency_key;
 mod json_body;
 mod message_body;
+mod message_id;
 pub mod message_request;
 mod methods;
 mod observation;

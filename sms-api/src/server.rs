@@ -108,6 +108,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     let mut workers = JoinSet::new();
     let mut servers = JoinSet::new();
     let store = Store::new(parts.database.clone());
+    let database = store.clone();
     let kafka_is_up = watch_dependencies(&parts, &health, &stopping, &mut workers)?;
     let relay_settings = relay::Settings { kafka: parts.kafka.clone(), topics: parts.topics.clone(), kafka_is_up };
     let (full, backlog) = watch::channel(Backlog::Bearable);
@@ -154,7 +155,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     drain("requests in flight", &mut servers, REQUESTS_DRAIN).await;
     closing.cancel();
     drain("stored messages", &mut workers, RELAY_DRAIN).await;
-    timeout(Duration::from_secs(1), parts.database.close()).await.ok();
+    timeout(Duration::from_secs(1), database.close()).await.ok();
     finished.cancel();
     observability.await.context("the metrics server failed")?.context("the metrics server failed")?;
     match ended_early {

@@ -35,9 +35,11 @@ const STATEMENT_TIMEOUT: &str = "4s";
 const LOCK_TIMEOUT: &str = "1s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one replica: two writers, the relay and its recovery, two at times for maintenance, and a few
-/// for reads and reports.
+/// Connections of one replica for everything but storing messages: the relay and its recovery, two at times for
+/// maintenance, and a few for reads and reports.
 const CONNECTIONS: u32 = 8;
+/// Connections for storing messages, one for each writer: however many reports come, messages need not wait for them.
+const WRITERS: u32 = 2;
 
 /// Why a promise was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -94,9 +96,20 @@ impl From<sqlx::Error> for Error {
 
 /// A pool that connects when it is first used, so that it exists before PostgreSQL does.
 pub fn connect_lazily(options: PgConnectOptions) -> PgPool {
-    let timeouts = [("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
-    let options = options.application_name("sms-api").options(timeouts);
-    PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
+    let settings = [
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        // With ninety partitions, planning takes longer than most statements do.
+        ("plan_cache_mode", "force_generic_plan"),
+        // A plan is made while the partition of the day is empty, and used when it is full.
+        ("enable_seqscan", "off"),
+    ];
+    let options = options.application_name("sms-api").options(settings);
+    pool(options, CONNECTIONS)
+}
+
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
 }
 
 /// A stretch of time in PostgreSQL's terms.
@@ -108,21 +121,35 @@ fn interval(duration: Duration) -> PgInterval {
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    writers: PgPool,
 }
 
 impl Store {
-    /// Uses the connections of `pool`.
+    /// Uses the connections of `pool`, and for storing messages a few of its own to the same database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        let writers = self::pool((*pool.connect_options()).clone(), WRITERS);
+        Self { pool, writers }
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        futures::join!(self.pool.close(), self.writers.close());
     }
 
     /// Runs one statement or transaction within [`ANSWER_TIMEOUT`].
     async fn run<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, Error> {
-        let mut lease = Lease { connection: self.pool.acquire().await?, idle: false };
-        let outcome = tokio::time::timeout(ANSWER_TIMEOUT, statement(&mut lease.connection)).await;
-        lease.idle = outcome.is_ok();
-        Ok(outcome.map_err(|_| Error::Silent)??)
+        run_in(&self.pool, statement).await
     }
+}
+
+async fn run_in<T>(
+    pool: &PgPool,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> Result<T, Error> {
+    let mut lease = Lease { connection: pool.acquire().await?, idle: false };
+    let outcome = tokio::time::timeout(ANSWER_TIMEOUT, statement(&mut lease.connection)).await;
+    lease.idle = outcome.is_ok();
+    Ok(outcome.map_err(|_| Error::Silent)??)
 }
 
 /// A connection that returns to the pool only when its statement has ended: otherwise the pool would wait,

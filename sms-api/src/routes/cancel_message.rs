@@ -1,21 +1,16 @@
 //! `POST /v1/messages/{id}/cancel`.
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-};
-use uuid::Uuid;
+use axum::{Json, extract::State};
 
-use super::{AppState, caller::Caller, change, message_body::MessageBody};
+use super::{AppState, caller::Caller, change, message_body::MessageBody, message_id::MessageId};
 use crate::problem::Problem;
 
 /// Calls a message back that is SCHEDULED, or FAILED and waits for its retry; answers with the message as it is then.
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    id: Result<Path<Uuid>, PathRejection>,
+    MessageId(id): MessageId,
 ) -> Result<Json<MessageBody>, Problem> {
-    let id = change::id(id)?;
     let changed = app.store.cancel(&caller.tenant, id).await;
     change::answer(id, changed, "Only a message that is SCHEDULED, or FAILED and waits for a retry, can be canceled")
 }

@@ -1,21 +1,21 @@
 //! `GET /v1/messages/{id}`.
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-};
-use uuid::Uuid;
+use axum::{Json, extract::State};
 
-use super::{AppState, away, caller::Caller, change, message_body::MessageBody};
+use super::{
+    AppState, away,
+    caller::Caller,
+    message_body::MessageBody,
+    message_id::{self, MessageId},
+};
 use crate::problem::Problem;
 
 /// The message as it stands. A malformed id is the id of no message.
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    id: Result<Path<Uuid>, PathRejection>,
+    MessageId(id): MessageId,
 ) -> Result<Json<MessageBody>, Problem> {
-    let id = change::id(id)?;
     let found = app.store.message(&caller.tenant, id).await.map_err(|error| away("messages cannot be read", &error))?;
-    Ok(Json(found.ok_or_else(|| change::not_found(id))?.into()))
+    Ok(Json(found.ok_or_else(|| message_id::not_found(id))?.into()))
 }

@@ -1,13 +1,13 @@
 //! `GET /v1/messages/{id}/events`.
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-};
+use axum::{Json, extract::State};
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::{AppState, away, caller::Caller, change};
+use super::{
+    AppState, away,
+    caller::Caller,
+    message_id::{self, MessageId},
+};
 use crate::{problem::Problem, store::Event};
 
 /// The body.
@@ -20,9 +20,8 @@ pub struct Events {
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    id: Result<Path<Uuid>, PathRejection>,
+    MessageId(id): MessageId,
 ) -> Result<Json<Events>, Problem> {
-    let id = change::id(id)?;
     let events = app.store.events(&caller.tenant, id).await.map_err(|error| away("messages cannot be read", &error))?;
-    Ok(Json(Events { events: events.ok_or_else(|| change::not_found(id))? }))
+    Ok(Json(Events { events: events.ok_or_else(|| message_id::not_found(id))? }))
 }

@@ -4,7 +4,6 @@ use std::{iter, sync::Arc};
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, Method, Uri},
     response::Response,
 };
 use jiff::Timestamp;
@@ -17,10 +16,9 @@ use uuid::{ContextV7, Uuid};
 use super::{
     AppState,
     caller::Caller,
-    idempotency_key::{IdempotencyKey, fingerprint},
     json_body::{JsonBody, TextField},
     message_request::{Content, ContentRequest, MessageRequest, Rules, Valid, recipient},
-    submit::{Asked, Host, submit},
+    submit::{Envelope, ToStore, submit},
 };
 use crate::{
     message::{NewMessage, Status},
@@ -86,11 +84,8 @@ type Item = Result<(Content, Arc<str>), Vec<Violation>>;
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    IdempotencyKey(key): IdempotencyKey,
+    envelope: Envelope,
     parameters: Result<Query<Parameters>, QueryRejection>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let Ok(Query(Parameters { atomic })) = parameters else {
@@ -137,9 +132,8 @@ pub async fn handle(
         rejected_count: rejected,
         results,
     };
-    let asked = Asked { fingerprint: fingerprint(&method, &uri, body.bytes()), key };
     let location = format!("/v1/messages?batch_id={batch_id}");
-    submit(&app, &caller, asked, messages, location, &answer, &Host::of(&uri, &headers)).await
+    submit(&app, &caller, envelope, body.bytes(), ToStore { messages, location, answer: &answer }).await
 }
 
 /// Ids in ascending order within the millisecond of the batch, so that its messages are found by its id alone.

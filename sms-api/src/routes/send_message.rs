@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, Method, Uri},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -17,11 +16,10 @@ use uuid::Uuid;
 use super::{
     AppState,
     caller::Caller,
-    idempotency_key::{IdempotencyKey, fingerprint},
     json_body::JsonBody,
     message_body::MessageBody,
     message_request::{Content, MessageRequest, Valid},
-    submit::{Asked, Host, submit},
+    submit::{Envelope, ToStore, submit},
 };
 use crate::{
     message::{Message, Metadata, Priority},
@@ -34,10 +32,7 @@ use crate::{
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    IdempotencyKey(key): IdempotencyKey,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    envelope: Envelope,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let request: MessageRequest = body.decode()?;
@@ -46,12 +41,12 @@ pub async fn handle(
     if dry_run {
         return Ok(Json(Preview::of(content, recipient)).into_response());
     }
-    let asked = Asked { fingerprint: fingerprint(&method, &uri, body.bytes()), key };
     let traceparent = traceparent_of(&Span::current()).map(Into::into);
     let message = content.into_message(Uuid::now_v7(), recipient, Arc::clone(&caller.tenant), None, traceparent);
     let location = format!("/v1/messages/{}", message.id);
     let answer = MessageBody::from(Message::just_stored(&message));
-    submit(&app, &caller, asked, vec![message], location, &answer, &Host::of(&uri, &headers)).await
+    let to_store = ToStore { messages: vec![message], location, answer: &answer };
+    submit(&app, &caller, envelope, body.bytes(), to_store).await
 }
 
 /// What a dry run answers: the message as it would be sent, and nothing that only a stored one has. Without id,

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{AppState, caller::Caller, idempotency_key::IDEMPOTENCY_REPLAYED};
+use super::{
+    AppState,
+    caller::Caller,
+    idempotency_key::{IDEMPOTENCY_REPLAYED, IdempotencyKey, fingerprint},
+};
 use crate::{
     ingest::NotStored,
     message::NewMessage,
@@ -17,38 +22,58 @@ use crate::{
     submission::{Answer, Once, Stored, Submission},
 };
 
-/// What was asked for, and by what name, so that asking again does nothing new.
-pub struct Asked {
-    /// The client's key, if it gave one.
-    pub key: Option<String>,
-    /// Of the request.
-    pub fingerprint: [u8; 32],
+/// Everything of a request but its body that its answer depends on.
+pub struct Envelope {
+    key: Option<String>,
+    method: Method,
+    uri: Uri,
+    host: Host,
+}
+
+impl<S: Sync> FromRequestParts<S> for Envelope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, state).await?;
+        let host = Host::of(&parts.uri, &parts.headers);
+        Ok(Self { key, method: parts.method.clone(), uri: parts.uri.clone(), host })
+    }
+}
+
+/// Messages to be stored, with what is answered when they are: the location, and the body as JSON.
+pub struct ToStore<'a, B> {
+    /// At least one.
+    pub messages: Vec<NewMessage>,
+    /// A path.
+    pub location: String,
+    /// What the client is told.
+    pub answer: &'a B,
 }
 
 /// Stores the messages and answers 202 when they are committed, or when an earlier request with the same key
-/// had stored its own: then with that request's answer.
-pub async fn submit(
+/// had stored its own: then with that request's answer. `body` is that of the request.
+pub async fn submit<B: Serialize>(
     app: &AppState,
     caller: &Caller,
-    asked: Asked,
-    messages: Vec<NewMessage>,
-    location: String,
-    body: &impl Serialize,
-    host: &Host,
+    envelope: Envelope,
+    body: &[u8],
+    to_store: ToStore<'_, B>,
 ) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(body).expect("a body of plain fields always encodes");
-    let answer = Answer { location, body: Bytes::from(body) };
-    let once = asked.key.map(|key| Once {
+    let Envelope { key, method, uri, host } = envelope;
+    let ToStore { messages, location, answer } = to_store;
+    let answer = serde_json::to_vec(answer).expect("a body of plain fields always encodes");
+    let answer = Answer { location, body: Bytes::from(answer) };
+    let once = key.map(|key| Once {
         client: caller.key_name.clone(),
         key: key.into(),
-        fingerprint: asked.fingerprint,
+        fingerprint: fingerprint(&method, &uri, body),
         kept: app.idempotency_retention,
         answer: answer.clone(),
     });
     match app.ingest.store(Submission { messages, once }).await.map_err(problem)? {
-        Stored::New => Ok(accepted(answer, host)),
+        Stored::New => Ok(accepted(answer, &host)),
         Stored::Before(first) => {
-            let mut response = accepted(first, host);
+            let mut response = accepted(first, &host);
             response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
             Ok(response)
         }
@@ -62,11 +87,10 @@ fn accepted(answer: Answer, host: &Host) -> Response {
 }
 
 /// The host that the client used, if it named one.
-pub struct Host(Option<String>);
+struct Host(Option<String>);
 
 impl Host {
-    /// Of a request.
-    pub fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         // HTTP/2 names the host in the target.
         Self(named.or_else(|| uri.authority().map(Authority::as_str)).map(str::to_owned))

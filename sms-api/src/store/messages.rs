@@ -7,7 +7,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Error, LEASE, Store, interval};
+use super::{Error, LEASE, Store, interval, run_in};
 use crate::{
     message::{Message, Metadata, NewMessage, Priority, Status},
     submission::{Answer, Submission},
@@ -74,11 +74,10 @@ impl Store {
     pub async fn store_batch(&self, submissions: &[&Submission]) -> Result<Batch, Error> {
         let rows = Rows::of(submissions);
         let keys = Keys::of(submissions);
-        let (outbox_id, stored_keys): (Option<i64>, Vec<Uuid>) = self
-            .run(async |db| {
-                // One statement is one transaction and one round trip.
-                sqlx::query_as(
-                    "with fresh as (
+        let (outbox_id, stored_keys): (Option<i64>, Vec<Uuid>) = run_in(&self.writers, async |db| {
+            // One statement is one transaction and one round trip.
+            sqlx::query_as(
+                "with fresh as (
                          insert into idempotency_key
                              (client, key, fingerprint, submission, location, answer, expires_at)
                          select client, key, fingerprint, submission, location, answer, now() + kept
@@ -133,33 +132,33 @@ impl Store {
                          returning id
                      )
                      select (select id from queued), array(select submission from fresh)",
-                )
-                .bind(&rows.ids)
-                .bind(&rows.tenants)
-                .bind(&rows.senders)
-                .bind(&rows.recipients)
-                .bind(&rows.texts)
-                .bind(&rows.statuses)
-                .bind(&rows.priorities)
-                .bind(&rows.send_at)
-                .bind(&rows.expires_at)
-                .bind(&rows.batch_ids)
-                .bind(&rows.client_references)
-                .bind(&rows.metadata)
-                .bind(&rows.traceparents)
-                .bind(&rows.keyed)
-                .bind(&keys.clients)
-                .bind(&keys.keys)
-                .bind(&keys.fingerprints)
-                .bind(&keys.submissions)
-                .bind(&keys.locations)
-                .bind(&keys.answers)
-                .bind(&keys.kept)
-                .bind(interval(LEASE))
-                .fetch_one(db)
-                .await
-            })
-            .await?;
+            )
+            .bind(&rows.ids)
+            .bind(&rows.tenants)
+            .bind(&rows.senders)
+            .bind(&rows.recipients)
+            .bind(&rows.texts)
+            .bind(&rows.statuses)
+            .bind(&rows.priorities)
+            .bind(&rows.send_at)
+            .bind(&rows.expires_at)
+            .bind(&rows.batch_ids)
+            .bind(&rows.client_references)
+            .bind(&rows.metadata)
+            .bind(&rows.traceparents)
+            .bind(&rows.keyed)
+            .bind(&keys.clients)
+            .bind(&keys.texts)
+            .bind(&keys.fingerprints)
+            .bind(&keys.submissions)
+            .bind(&keys.locations)
+            .bind(&keys.answers)
+            .bind(&keys.kept)
+            .bind(interval(LEASE))
+            .fetch_one(db)
+            .await
+        })
+        .await?;
         let stored: HashSet<Uuid> = stored_keys.into_iter().collect();
         let repeated = keys.submissions.into_iter().filter(|submission| !stored.contains(submission)).collect();
         Ok(Batch { outbox_id, repeated })
@@ -272,7 +271,7 @@ fn encode(metadata: &Metadata) -> String {
 #[derive(Default)]
 struct Keys<'a> {
     clients: Vec<&'a str>,
-    keys: Vec<&'a str>,
+    texts: Vec<&'a str>,
     fingerprints: Vec<&'a [u8]>,
     submissions: Vec<Uuid>,
     locations: Vec<&'a str>,
@@ -286,7 +285,7 @@ impl<'a> Keys<'a> {
         for submission in submissions {
             let Some(once) = &submission.once else { continue };
             keys.clients.push(&once.client);
-            keys.keys.push(&once.key);
+            keys.texts.push(&once.key);
             keys.fingerprints.push(&once.fingerprint);
             keys.submissions.push(submission.id());
             keys.locations.push(&once.answer.location);

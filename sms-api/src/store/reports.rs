@@ -29,6 +29,7 @@ impl Store {
         retry: RetryFailed,
     ) -> Result<Vec<ReportOutcome>, Error> {
         let ids: Vec<Uuid> = reports.iter().map(|report| report.message_id).collect();
+        let (first, last) = bounds(&ids);
         let statuses: Vec<Status> = reports.iter().map(|report| report.status.into()).collect();
         let reasons: Vec<Option<&str>> = reports.iter().map(|report| report.failure_reason.as_deref()).collect();
         let attempts: Vec<Option<i32>> = reports.iter().map(|report| report.attempt).collect();
@@ -42,7 +43,8 @@ impl Store {
                      ),
                      known as materialized (
                          select message.id, message.status, message.attempt
-                         from message where message.id in (select id from given)
+                         from message
+                         where message.id in (select id from given) and message.id between $8 and $9
                      ),
                      counting as materialized (
                          select distinct on (id) given.*
@@ -58,7 +60,8 @@ impl Store {
                                  when counting.status = 'FAILED' and transient and message.attempt < $6 then now() + $7
                              end
                          from counting
-                         where message.id = counting.id and message.status in ('PENDING', 'UNKNOWN')
+                         where message.id = counting.id and message.id between $8 and $9
+                             and message.status in ('PENDING', 'UNKNOWN')
                              and message.status <> counting.status
                              and coalesce(counting.attempt >= message.attempt, true)
                          returning message.id, message.retry_at, place
@@ -78,6 +81,8 @@ impl Store {
                 .bind(&transient)
                 .bind(retry.max_attempts)
                 .bind(interval(retry.every))
+                .bind(first)
+                .bind(last)
                 .fetch_all(db)
                 .await
             })
@@ -94,6 +99,7 @@ impl Store {
     /// granted to nobody.
     pub async fn claim(&self, claims: &[(Uuid, i32)]) -> Result<Vec<ClaimOutcome>, Error> {
         let (ids, attempts): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
+        let (first, last) = bounds(&ids);
         let outcomes: Vec<(bool, Option<Status>, Option<i32>, i32)> = self
             .run(async |db| {
                 sqlx::query_as(
@@ -103,7 +109,8 @@ impl Store {
                      ),
                      known as materialized (
                          select message.id, message.status, message.attempt
-                         from message where message.id in (select id from given)
+                         from message
+                         where message.id in (select id from given) and message.id between $3 and $4
                      ),
                      granted as (
                          insert into claim (message_id, attempt)
@@ -122,6 +129,8 @@ impl Store {
                 )
                 .bind(&ids)
                 .bind(&attempts)
+                .bind(first)
+                .bind(last)
                 .fetch_all(db)
                 .await
             })
@@ -135,4 +144,11 @@ impl Store {
         };
         Ok(outcomes.into_iter().map(outcome).collect())
     }
+}
+
+/// The first and the last of the ids: they name the partitions, which a list of ids does not, and the others need
+/// not be looked at.
+fn bounds(ids: &[Uuid]) -> (Uuid, Uuid) {
+    let first = ids.iter().min().copied().unwrap_or_default();
+    (first, ids.iter().max().copied().unwrap_or_default())
 }

@@ -115,7 +115,7 @@ fn config(http: SocketAddr, reuse_port: bool) -> Config {
         &format!("--reuse-port={reuse_port}"),
     ]);
     let Command::Serve(config) = cli.command else { panic!("serve was asked for") };
-    config
+    *config
 }
 
 #[tokio::test]

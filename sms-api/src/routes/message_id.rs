@@ -1,0 +1,28 @@
+//! The id of a message in a URL.
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+use uuid::Uuid;
+
+use crate::problem::{Kind, Problem};
+
+/// An id that may be that of a message. A malformed one is the id of no message.
+pub struct MessageId(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for MessageId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<Uuid>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(Problem::new(Kind::MessageNotFound, "Message not found: the id is not a UUID.")),
+        }
+    }
+}
+
+/// That the caller has no message with this id.
+pub fn not_found(id: Uuid) -> Problem {
+    Problem::new(Kind::MessageNotFound, format!("Message not found: {id}"))
+}
