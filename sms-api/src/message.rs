@@ -173,6 +173,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    const ALL: [Self; 7] =
+        [Self::Pending, Self::Sent, Self::Failed, Self::Scheduled, Self::Canceled, Self::Expired, Self::Unknown];
+
+    /// The one that clients and PostgreSQL spell so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
     /// As clients and PostgreSQL spell it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -62,7 +62,9 @@ pub enum Kind {
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Where the field is in the body, as names and indexes between slashes, such as `messages/3/sender`.
+    /// Where it was given.
+    pub place: Place,
+    /// The field's names and indexes between slashes, such as `messages/3/sender`, or the parameter's name.
     pub pointer: String,
     /// The field as the first implementation names it.
     pub field: String,
@@ -70,10 +72,25 @@ pub struct Violation {
     pub message: String,
 }
 
+/// Where a wrong field was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the body.
+    Body,
+    /// In the URL.
+    Url,
+}
+
 impl Violation {
     /// Of a field at the top of the body.
     pub fn of(name: &str, peer_name: &str, message: impl Into<String>) -> Self {
-        Self { pointer: name.to_owned(), field: peer_name.to_owned(), message: message.into() }
+        let (pointer, field, message) = (name.to_owned(), peer_name.to_owned(), message.into());
+        Self { place: Place::Body, pointer, field, message }
+    }
+
+    /// Of a parameter of the URL.
+    pub fn of_parameter(name: &str, peer_name: &str, message: impl Into<String>) -> Self {
+        Self { place: Place::Url, ..Self::of(name, peer_name, message) }
     }
 }
 
@@ -92,7 +109,10 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct FieldError<'a> {
-    pointer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
     detail: &'a str,
 }
 
@@ -141,7 +161,11 @@ impl Problem {
             errors: self
                 .violations
                 .iter()
-                .map(|violation| FieldError { pointer: format!("#/{}", violation.pointer), detail: &violation.message })
+                .map(|Violation { place, pointer, message, .. }| FieldError {
+                    pointer: (*place == Place::Body).then(|| format!("#/{pointer}")),
+                    parameter: (*place == Place::Url).then_some(pointer),
+                    detail: message,
+                })
                 .collect(),
             violations: self
                 .violations

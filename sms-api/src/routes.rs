@@ -5,6 +5,7 @@ mod caller;
 mod cancel_message;
 mod change;
 mod claims;
+mod cursor;
 mod delivery_report;
 mod delivery_reports;
 mod get_message;
@@ -12,6 +13,11 @@ mod get_message_events;
 mod get_statistics;
 mod idempotency_key;
 mod json_body;
+mod list;
+mod list_failed_messages;
+mod list_messages;
+mod list_query;
+mod list_user_messages;
 mod message_body;
 mod message_id;
 pub mod message_request;
@@ -19,6 +25,7 @@ mod methods;
 mod observation;
 mod report_request;
 mod request_id;
+mod retry_failed_messages;
 mod retry_message;
 mod send_batch;
 mod send_message;
@@ -104,13 +111,16 @@ fn away(what: &'static str, error: &store::Error) -> Problem {
 /// The public API.
 pub fn public(state: AppState) -> Router {
     let routes = Router::new()
-        .route("/v1/messages", post(send_message::handle))
+        .route("/v1/messages", post(send_message::handle).get(list_messages::handle))
         .route("/v1/messages/batch", post(send_batch::handle))
+        .route("/v1/messages/failed", get(list_failed_messages::handle))
+        .route("/v1/messages/failed/retry", post(retry_failed_messages::handle))
         .route("/v1/messages/stats", get(get_statistics::handle))
         .route("/v1/messages/{id}", get(get_message::handle))
         .route("/v1/messages/{id}/events", get(get_message_events::handle))
         .route("/v1/messages/{id}/cancel", post(cancel_message::handle))
-        .route("/v1/messages/{id}/retry", post(retry_message::handle));
+        .route("/v1/messages/{id}/retry", post(retry_message::handle))
+        .route("/v1/users/{user_id}/messages", get(list_user_messages::handle));
     with_common_behaviour(with_fallbacks(routes), state)
 }
 

@@ -5,6 +5,7 @@
 
 mod due;
 mod events;
+mod lists;
 mod messages;
 mod outbox;
 pub mod partitions;
@@ -22,6 +23,7 @@ use sqlx::{
 
 pub use due::{Changed, Looked, Searched};
 pub use events::Event;
+pub use lists::{Count, DEEPEST, Filter, Listed};
 pub use messages::Batch;
 pub use outbox::{LEASE, OutboxRow, PendingMessage, Unpublished};
 pub use reports::RetryFailed;

@@ -30,7 +30,7 @@ pub async fn handle(State(app): State<AppState>, body: JsonBody) -> Result<Json<
             Err(faults) => violations.extend(faults.into_iter().map(|fault| Violation {
                 pointer: format!("reports/{index}/{}", fault.pointer),
                 field: fault.field.replace("Report.deliveryReport.", &format!("Reports.reports[{index}].")),
-                message: fault.message,
+                ..fault
             })),
         }
     }

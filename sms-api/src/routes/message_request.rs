@@ -11,7 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::required::NumberValidation;
+pub use self::{
+    optional::is_reference,
+    required::{NumberValidation, is_phone_number},
+};
 use super::json_body::TextField;
 use crate::{
     message::{Metadata, NewMessage, Priority},

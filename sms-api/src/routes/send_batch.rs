@@ -89,7 +89,7 @@ pub async fn handle(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let Ok(Query(Parameters { atomic })) = parameters else {
-        let violation = Violation::of("atomic", "sendBatch.atomic", "atomic must be true or false");
+        let violation = Violation::of_parameter("atomic", "sendBatch.atomic", "atomic must be true or false");
         return Err(Problem::invalid_fields(vec![violation]));
     };
     let request: BatchRequest = body.decode()?;
@@ -206,7 +206,7 @@ fn within(index: usize, faults: Vec<Violation>) -> Vec<Violation> {
         .map(|fault| Violation {
             pointer: format!("messages/{index}/{}", fault.pointer),
             field: peer_name(&fault.field),
-            message: fault.message,
+            ..fault
         })
         .collect()
 }

@@ -71,7 +71,7 @@ async fn head_is_answered_as_get_without_the_body(database: PgPool) {
         assert_eq!(head.1["content-length"], get.2.len().to_string().as_str());
         assert_eq!(head.2, "");
     }
-    let no_get = replica.public(Method::HEAD, "/v1/messages").send().await.expect("an answer");
+    let no_get = replica.public(Method::HEAD, "/v1/messages/batch").send().await.expect("an answer");
     assert_eq!(
         (no_get.status().as_u16(), &no_get.headers()["allow"]),
         (405, &"POST,OPTIONS".parse().expect("a value"))
@@ -84,7 +84,7 @@ async fn options_tells_what_a_url_allows(database: PgPool) {
     let replica = Replica::start(&database, &Topic::create().await).await;
     let internal = replica.internal(Method::OPTIONS, "/v1/internal/delivery-report").bearer_auth(crate::replica::TOKEN);
     for (request, allow) in [
-        (replica.public(Method::OPTIONS, "/v1/messages"), "POST,OPTIONS"),
+        (replica.public(Method::OPTIONS, "/v1/messages"), "POST,GET,HEAD,OPTIONS"),
         (replica.public(Method::OPTIONS, "/v1/messages/abc"), "GET,HEAD,OPTIONS"),
         (internal, "POST,OPTIONS"),
     ] {
@@ -157,10 +157,10 @@ async fn unknown_urls_methods_and_ids_are_answered_with_a_problem(database: PgPo
     problem(public(Method::GET, "/"), 404, "NOT_FOUND").await;
     problem(public(Method::POST, "/v1/internal/delivery-report"), 404, "NOT_FOUND").await;
     let (headers, _) = problem(public(Method::PUT, "/v1/messages"), 405, "METHOD_NOT_ALLOWED").await;
-    assert_eq!(headers["allow"], "POST,OPTIONS");
+    assert_eq!(headers["allow"], "POST,GET,HEAD,OPTIONS");
     let brew = Method::from_bytes(b"BREW").expect("a method");
     let (headers, _) = problem(public(brew.clone(), "/v1/messages"), 405, "METHOD_NOT_ALLOWED").await;
-    assert_eq!(headers["allow"], "POST,OPTIONS");
+    assert_eq!(headers["allow"], "POST,GET,HEAD,OPTIONS");
     problem(public(brew, "/v1/messages/"), 404, "NOT_FOUND").await;
     let id = uuid::Uuid::now_v7();
     let (headers, _) = problem(public(Method::DELETE, &format!("/v1/messages/{id}")), 405, "METHOD_NOT_ALLOWED").await;

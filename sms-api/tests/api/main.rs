@@ -10,6 +10,7 @@ mod events;
 mod group_commit;
 mod idempotency;
 mod lifecycle;
+mod lists;
 mod logs;
 mod partitions;
 mod publishing;

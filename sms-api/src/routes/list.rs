@@ -1,0 +1,102 @@
+//! What every list of messages answers.
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Query},
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{
+    AppState, away,
+    caller::Caller,
+    cursor,
+    list_query::{Asked, List, ListQuery, Part},
+    message_body::MessageBody,
+};
+use crate::{
+    problem::{Kind, Problem},
+    statistics::Statistics,
+    store::{Count, Filter, Listed},
+};
+
+/// A page by its number, as the first implementation gives it, and where to go on by cursor.
+#[derive(Serialize)]
+struct Numbered {
+    messages: Vec<MessageBody>,
+    total_count: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    total_count_is_lower_bound: bool,
+    page: u32,
+    page_size: u32,
+    total_pages: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// What comes after a cursor.
+#[derive(Serialize)]
+struct Rest {
+    messages: Vec<MessageBody>,
+    limit: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(query) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(Kind::MalformedBody, "The query cannot be read: a parameter is given twice."))?;
+        Ok(query)
+    }
+}
+
+/// Answers with the asked part of a list.
+pub async fn answer(app: &AppState, caller: &Caller, query: ListQuery, list: List<'_>) -> Result<Response, Problem> {
+    let Asked { filter, after, part } = query.validate(list).map_err(Problem::invalid_fields)?;
+    let (skipped, limit) = match part {
+        Part::After { limit } => (0, limit),
+        Part::Page { page, size } => (page * size, size),
+    };
+    let rest = Filter { before: after.map_or(filter.before, |after| after.min(filter.before)), ..filter.clone() };
+    let listed = app.store.list(&caller.tenant, &rest, skipped, limit).await;
+    let Listed { messages, goes_on_after } = listed.map_err(|error| away("messages cannot be read", &error))?;
+    let messages = messages.into_iter().map(MessageBody::from).collect();
+    let next_cursor = goes_on_after.map(|last| cursor::encode(last, &filter));
+    Ok(match part {
+        Part::After { limit } => Json(Rest { messages, limit, next_cursor }).into_response(),
+        Part::Page { page, size } => {
+            let (total_count, total_count_is_lower_bound) = total(app, caller, &filter).await?;
+            let total_pages = (total_count + i64::from(size) - 1) / i64::from(size);
+            Json(Numbered {
+                messages,
+                total_count,
+                total_count_is_lower_bound,
+                page,
+                page_size: size,
+                total_pages,
+                next_cursor,
+            })
+            .into_response()
+        }
+    })
+}
+
+/// How many messages the list has, and whether that is only a lower bound. Many are not counted: where only the status is asked
+/// for, the counters know; they still count what retention has removed.
+async fn total(app: &AppState, caller: &Caller, filter: &Filter) -> Result<(i64, bool), Problem> {
+    let count = app.store.count(&caller.tenant, filter).await;
+    match count.map_err(|error| away("messages cannot be counted", &error))? {
+        Count::Exactly(count) => Ok((count, false)),
+        Count::AtLeast(_) if *filter == (Filter { status: filter.status, ..Filter::default() }) => {
+            let flows = app.store.flows(&caller.tenant).await;
+            let statistics = Statistics::of(&flows.map_err(|error| away("messages cannot be counted", &error))?);
+            Ok((filter.status.map_or(statistics.total_messages, |status| statistics.by_status.get(status)), false))
+        }
+        Count::AtLeast(count) => Ok((count, true)),
+    }
+}
