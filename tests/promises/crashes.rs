@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstack::{Cache, Kafka, KafkaBinaries, KafkaSettings, Silent};
+use devstack::{Cache, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Silent};
 use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -67,5 +67,5 @@ async fn a_message_stored_but_not_published_when_the_api_is_killed_is_sent_after
 pub(crate) fn start_kafka(folder: &std::path::Path, port: Option<u16>) -> Kafka {
     let cache = Cache::of_this_machine().expect("a cache");
     let binaries = KafkaBinaries::install(&cache, &Silent).expect("Kafka is in the cache");
-    Kafka::start(&binaries, &KafkaSettings { folder, port }).expect("the broker starts")
+    Kafka::start(&binaries, &KafkaSettings { folder, port, tuning: JavaTuning::QuickStart }).expect("the broker starts")
 }

@@ -21,8 +21,19 @@ mod template;
 
 const NAME: &str = "Kafka";
 const READY_WITHIN: Duration = Duration::from_mins(2);
-/// Small and quick to start; a test's broker needs neither more memory nor the optimising compiler.
-const JAVA_OPTIONS: [&str; 4] = ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// Small and quick to start.
+const QUICK_START: &[&str] = &["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// What `kafka-server-start.sh` and `kafka-run-class.sh` of Apache Kafka 4 choose.
+const AS_SHIPPED: &[&str] = &[
+    "-Xms1G",
+    "-Xmx1G",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-XX:MaxInlineLevel=15",
+];
 /// Lines of these loggers tell the port and the readiness; everything else is heard from WARN up.
 const LOG_OPTIONS: [&str; 6] = [
     "-Dorg.slf4j.simpleLogger.logFile=System.out",
@@ -33,6 +44,15 @@ const LOG_OPTIONS: [&str; 6] = [
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 ];
 
+/// What Java is tuned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JavaTuning {
+    /// A broker that starts at once and needs neither much memory nor the optimising compiler: for tests and laptops.
+    QuickStart,
+    /// As Kafka's own scripts start it: for measurements.
+    AsShipped,
+}
+
 /// Where and how to run.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaSettings<'a> {
@@ -40,6 +60,8 @@ pub struct KafkaSettings<'a> {
     pub folder: &'a Path,
     /// The port; `None` for a free one.
     pub port: Option<u16>,
+    /// What Java is tuned for.
+    pub tuning: JavaTuning,
 }
 
 /// A Kafka broker. Dropping it stops it; the data stays.
@@ -48,6 +70,7 @@ pub struct Kafka {
     server: Server,
     port: u16,
     binaries: KafkaBinaries,
+    tuning: JavaTuning,
     claim: Claim,
 }
 
@@ -59,8 +82,8 @@ impl Kafka {
         }
         let claim = Claim::on(settings.folder)?;
         claim.end_orphan("kafka")?;
-        let (server, port) = launch(binaries, &claim, settings.port)?;
-        Ok(Kafka { server, port, binaries: binaries.clone(), claim })
+        let (server, port) = launch(binaries, &claim, settings.port, settings.tuning)?;
+        Ok(Kafka { server, port, binaries: binaries.clone(), tuning: settings.tuning, claim })
     }
 
     /// What clients connect to first, and always: it is the only broker.
@@ -101,7 +124,7 @@ impl Kafka {
     /// Stops the broker if it runs and starts it again on the same port with the same data.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.server.stop();
-        (self.server, self.port) = launch(&self.binaries, &self.claim, Some(self.port))?;
+        (self.server, self.port) = launch(&self.binaries, &self.claim, Some(self.port), self.tuning)?;
         Ok(())
     }
 
@@ -113,14 +136,19 @@ impl Kafka {
 
 /// Starts a broker in a claimed folder. Without a port the kernel picks one, so nothing can take it in
 /// between; the log tells which.
-fn launch(binaries: &KafkaBinaries, claim: &Claim, port: Option<u16>) -> Result<(Server, u16), Error> {
+fn launch(
+    binaries: &KafkaBinaries,
+    claim: &Claim,
+    port: Option<u16>,
+    tuning: JavaTuning,
+) -> Result<(Server, u16), Error> {
     let data = claim.folder().join("data");
     if !data.exists() {
         binaries.copy_formatted_data(&data)?;
     }
     let file = claim.folder().join("server.properties");
     fs::write(&file, properties::server(port.unwrap_or(0), &data)).map_err(Error::file("write", &file))?;
-    let mut command = java(binaries.class_path());
+    let mut command = java(binaries.class_path(), tuning);
     if let Some(archive) = binaries.class_data_archive() {
         command.arg("-Xshare:auto").arg(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
@@ -131,10 +159,13 @@ fn launch(binaries: &KafkaBinaries, claim: &Claim, port: Option<u16>) -> Result<
 }
 
 /// A Java virtual machine with Kafka's classes, ready for options and a main class.
-fn java(class_path: &str) -> Command {
+fn java(class_path: &str, tuning: JavaTuning) -> Command {
     let mut command = Command::new("java");
     // A class path on the command line would make every listing of processes pages long.
-    command.env("CLASSPATH", class_path).args(JAVA_OPTIONS);
+    command.env("CLASSPATH", class_path).args(match tuning {
+        JavaTuning::QuickStart => QUICK_START,
+        JavaTuning::AsShipped => AS_SHIPPED,
+    });
     command
 }
 

@@ -14,7 +14,8 @@ use std::{
 };
 
 use devstack::{
-    Cache, Durability, Error, Kafka, KafkaBinaries, KafkaSettings, Postgres, PostgresBinaries, PostgresSettings, Silent,
+    Cache, Durability, Error, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Postgres, PostgresBinaries,
+    PostgresSettings, Silent,
 };
 use nix::unistd::{User, geteuid};
 
@@ -44,7 +45,8 @@ fn postgres(folder: &Path, port: Option<u16>) -> Result<Postgres, Error> {
 }
 
 fn kafka(folder: &Path) -> Result<Kafka, Error> {
-    Kafka::start(&KafkaBinaries::install(&cache(), &Silent)?, &KafkaSettings { folder, port: None })
+    let settings = KafkaSettings { folder, port: None, tuning: JavaTuning::QuickStart };
+    Kafka::start(&KafkaBinaries::install(&cache(), &Silent)?, &settings)
 }
 
 /// The first thing that PostgreSQL says to a client who wants to enter a database.

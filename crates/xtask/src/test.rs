@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context;
 use devstack::{
-    Cache, ControlPlane, Durability, Helm, Kafka, KafkaBinaries, KafkaSettings, KubernetesBinaries, Postgres,
-    PostgresBinaries, PostgresSettings, Progress,
+    Cache, ControlPlane, Durability, Helm, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, KubernetesBinaries,
+    Postgres, PostgresBinaries, PostgresSettings, Progress,
     prerequisites::{self, Purpose},
 };
 use nix::{
@@ -95,7 +95,8 @@ impl Servers {
         };
         let postgres = Postgres::start(&installed.postgres, &settings)?;
         screen.step("starting Kafka");
-        let kafka = Kafka::start(&installed.kafka, &KafkaSettings { folder: &folder.join("kafka"), port: None })?;
+        let settings = KafkaSettings { folder: &folder.join("kafka"), port: None, tuning: JavaTuning::QuickStart };
+        let kafka = Kafka::start(&installed.kafka, &settings)?;
         screen.step("starting a Kubernetes control plane");
         let control_plane = ControlPlane::start(&installed.kubernetes, &folder.join("kubernetes"))?;
         Ok(Servers { postgres, kafka, control_plane })

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{await_broker, broker, java, properties};
+use super::{JavaTuning, await_broker, broker, java, properties};
 use crate::{
     Cache, Error, KafkaJars, Progress, prerequisites,
     server::{Server, ServerSettings},
@@ -74,7 +74,7 @@ impl KafkaBinaries {
         }
         let file = folder.join("server.properties");
         fs::write(&file, properties::server(0, &data)).map_err(Error::file("write", &file))?;
-        let mut command = java(&self.class_path);
+        let mut command = java(&self.class_path, JavaTuning::QuickStart);
         command.arg(format!("-XX:ArchiveClassesAtExit={}", archive.display()));
         let settings = broker(command, &file, log.to_owned());
         // Java writes the archive while it stops.
@@ -91,7 +91,7 @@ impl KafkaBinaries {
 fn format_storage(class_path: &str, partial: &Path, log: &Path) -> Result<(), Error> {
     let file = partial.with_extension("properties");
     fs::write(&file, properties::server(0, partial)).map_err(Error::file("write", &file))?;
-    let mut command = java(class_path);
+    let mut command = java(class_path, JavaTuning::QuickStart);
     command.args(["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"]);
     command.arg(&file);
     tool::run(&command, log, &mut |_| {})?;

@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use devstack::{
-    AfterOurDeath, Durability, Kafka, KafkaBinaries, KafkaSettings, Postgres, PostgresBinaries, PostgresSettings,
-    Progress, Server, ServerSettings,
+    AfterOurDeath, Durability, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Postgres, PostgresBinaries,
+    PostgresSettings, Progress, Server, ServerSettings,
 };
 
 use crate::{
@@ -94,7 +94,11 @@ impl Stack {
         write_secret(&folder.join(DATABASE_SECRET), &postgres.url(DATABASE))?;
 
         screen.step("starting Kafka");
-        let settings = KafkaSettings { folder: &folder.join(KAFKA_FOLDER), port: Some(arguments.kafka_port) };
+        let settings = KafkaSettings {
+            folder: &folder.join(KAFKA_FOLDER),
+            port: Some(arguments.kafka_port),
+            tuning: JavaTuning::QuickStart,
+        };
         let kafka = Kafka::start(&programs.kafka, &settings)?;
 
         screen.step("starting the operator");
