@@ -26,6 +26,8 @@ pub enum Command {
     Status(Place),
     /// Run every test of the repository on real servers
     Test(TestArguments),
+    /// Build for release and measure: `bench ingest` tells how fast messages are taken in, `bench ingest --help` more
+    Bench(BenchArguments),
     /// Write crds/smspipelines.yaml, and the chart's copy of it, from the operator's types
     Crds,
 }
@@ -103,6 +105,14 @@ pub struct TestArguments {
     pub arguments: Vec<String>,
 }
 
+/// What `bench` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// Passed to the benchmarks, which know their own flags, for instance `ingest --seconds 30`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub arguments: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +127,11 @@ mod tests {
         let arguments = Arguments::parse_from(["xtask", "test", "-p", "sms-api", "--", "--nocapture"]);
         let Command::Test(test) = arguments.command else { panic!("not a test: {arguments:?}") };
         assert_eq!(test.arguments, ["-p", "sms-api", "--", "--nocapture"]);
+    }
+    #[test]
+    fn flags_of_a_benchmark_reach_it_as_they_are() {
+        let arguments = Arguments::parse_from(["xtask", "bench", "ingest", "--help"]);
+        let Command::Bench(bench) = arguments.command else { panic!("not a benchmark: {arguments:?}") };
+        assert_eq!(bench.arguments, ["ingest", "--help"]);
     }
 }

@@ -9,6 +9,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 
 mod arguments;
+mod bench;
 mod crds;
 mod detach;
 mod down;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Down(place) => down::run(&place),
         Command::Status(place) => Ok(status::run(&place)),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Crds => crds::run(),
     };
     outcome.unwrap_or_else(|error| {

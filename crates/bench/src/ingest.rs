@@ -1,0 +1,167 @@
+//! `bench ingest`: how fast sms-api takes messages in, beside plain inserts of the same rows.
+//!
+//! Rounds interleave what is compared, so that a machine that slows down meanwhile slows all of it. Between two
+//! phases everything comes to rest: the outbox is empty, a checkpoint is written.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{
+    arguments::IngestArguments,
+    database::Database,
+    load::{self, Load},
+    measurement::{Measurement, Published},
+    message::PostRequest,
+    phase::{A_CONNECTIONS, B_CONNECTIONS, BATCH, BATCH_CONNECTIONS, Phase, RATE, RATE_CONNECTIONS},
+    processes::{self, CpuSeconds, Memory, Watched},
+    reads,
+    references::Reference,
+    report::{Conditions, Report, number, svg, table},
+    servers::{self, INGEST, Servers, SmsApi},
+    topic::Topic,
+};
+
+/// How long the machine is left alone before a phase: sockets close, the checkpoint's last writes end.
+const REST: Duration = Duration::from_millis(500);
+/// The status of an accepted message.
+const ACCEPTED: u16 = 202;
+
+/// Measures, prints a table, writes `ingest.json` and `ingest.svg`. Missed targets are no error.
+pub async fn run(arguments: &IngestArguments) -> anyhow::Result<()> {
+    let load_average = processes::load_average()?;
+    let out = out_folder(arguments)?;
+    println!("load average before the start: {}", load_average.map(|average| format!("{average:.2}")).join(" "));
+    println!("starting PostgreSQL and Kafka in {}", out.display());
+    let servers = Servers::start(&out.join("servers"))?;
+    let topic = servers.topic().await?;
+    let mut report = Report::new(Conditions {
+        started_at: Timestamp::now(),
+        cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        load_average,
+        seconds: arguments.seconds.get(),
+        rounds: arguments.rounds.get(),
+        postgres: Database::connect(&servers.database(INGEST)?).await?.settings().await?,
+    });
+
+    if !arguments.phases().is_empty() {
+        measure_phases(arguments, &servers, &topic, &mut report).await?;
+    }
+    if let Some(rows) = arguments.read_rows() {
+        report.reads = reads::measure(&servers, rows, arguments.phase_duration()).await?;
+    }
+    servers.stop()?;
+
+    for (name, content) in [("ingest.json", report.to_json()?), ("ingest.svg", svg::draw(&report))] {
+        let file = out.join(name);
+        fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("wrote {}", file.display());
+    }
+    println!("\n{}", table::draw(&report));
+    Ok(())
+}
+
+async fn measure_phases(
+    arguments: &IngestArguments,
+    servers: &Servers,
+    topic: &Topic,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let sms_api = servers.start_sms_api(INGEST).await?;
+    println!("sms-api runs as process {}", sms_api.pid());
+    let options = servers.database(INGEST)?;
+    let database = Database::connect(&options).await?;
+    let watched = servers.watched(&sms_api);
+    let mut bench = Bench { sms_api, options, database, topic, watched, duration: arguments.phase_duration() };
+    let rounds = arguments.rounds.get();
+    for round in 1..=rounds {
+        for phase in arguments.phases() {
+            let measured = bench.measure(phase).await.with_context(|| format!("{} failed", phase.title()))?;
+            println!(
+                "round {round} of {rounds}  {:<40} {:>9}/s  p99 {:.1} ms",
+                phase.title(),
+                number(measured.throughput()),
+                measured.latency.p99_ms
+            );
+            report.add(phase, measured);
+        }
+    }
+    report.sms_api_memory = Some(Memory::of(bench.watched.sms_api)?);
+    bench.sms_api.stop();
+    Ok(())
+}
+
+/// What every phase works with.
+struct Bench<'a> {
+    sms_api: SmsApi,
+    options: PgConnectOptions,
+    database: Database,
+    topic: &'a Topic,
+    watched: Watched,
+    duration: Duration,
+}
+
+impl Bench<'_> {
+    async fn measure(&mut self, phase: Phase) -> anyhow::Result<Measurement> {
+        self.database.until_published().await?;
+        self.database.checkpoint().await?;
+        tokio::time::sleep(REST).await;
+
+        let records_before = self.topic.records().await?;
+        let cpu_before = CpuSeconds::so_far(self.watched)?;
+        let load = self.load(phase).await?;
+        let cpu_seconds = CpuSeconds::so_far(self.watched)?.since(cpu_before);
+        let messages = load.answers * phase.messages_per_answer();
+        let mut published = None;
+        if phase.is_service() {
+            let ended = Instant::now();
+            let at_last_answer = self.topic.records().await? - records_before;
+            self.database.until_published().await?;
+            published = Some(Published { at_last_answer, rest_took_seconds: ended.elapsed().as_secs_f64() });
+            let in_topic = self.topic.records().await? - records_before;
+            if in_topic < messages {
+                bail!("{messages} messages were acknowledged, but only {in_topic} are in the topic");
+            }
+        }
+        Ok(Measurement {
+            seconds: load.elapsed.as_secs_f64(),
+            messages,
+            refused: load.refused,
+            published,
+            latency: load.latencies.figures(),
+            cpu_seconds,
+            sms_api_memory: Memory::of(self.watched.sms_api)?,
+        })
+    }
+
+    async fn load(&self, phase: Phase) -> anyhow::Result<Load> {
+        let (service, duration) = (self.sms_api.address(), self.duration);
+        let single = |connections| (0..connections).map(|_| PostRequest::single(service)).collect();
+        match phase {
+            Phase::ReferenceA => Reference::SingleRow.flat_out(&self.options, A_CONNECTIONS, duration).await,
+            Phase::ReferenceB => Reference::ManyRows.flat_out(&self.options, B_CONNECTIONS, duration).await,
+            Phase::Single256 => load::flat_out(service, single(256), duration, ACCEPTED).await,
+            Phase::Single64 => load::flat_out(service, single(64), duration, ACCEPTED).await,
+            Phase::Batch => {
+                let requests = (0..BATCH_CONNECTIONS).map(|_| PostRequest::batch(service, BATCH)).collect();
+                load::flat_out(service, requests, duration, ACCEPTED).await
+            }
+            Phase::Constant => load::constant_rate(service, single(RATE_CONNECTIONS), duration, RATE, ACCEPTED).await,
+        }
+    }
+}
+
+fn out_folder(arguments: &IngestArguments) -> anyhow::Result<PathBuf> {
+    let out = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => servers::programs()?.with_file_name("bench"),
+    };
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    Ok(out)
+}

@@ -1,0 +1,194 @@
+//! What processes and the machine have used, from /proc (Linux only). Source of the formats: proc(5).
+
+use std::{fs, process};
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// Ticks per second in /proc: USER_HZ, which is 100 on every architecture that Rust has Linux for.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Whose use is told apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// The service.
+    pub sms_api: u32,
+    /// The postmaster; its children count as it.
+    pub postgres: u32,
+    /// The broker.
+    pub kafka: u32,
+}
+
+/// CPU time in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct CpuSeconds {
+    /// Of the service.
+    pub sms_api: f64,
+    /// Of PostgreSQL with all its processes.
+    pub postgres: f64,
+    /// Of Kafka.
+    pub kafka: f64,
+    /// Of this program.
+    pub load_generator: f64,
+    /// Of everything else on the machine, the kernel's own threads and interrupts included.
+    pub others: f64,
+}
+
+/// Memory of a process in MB (1,000,000 bytes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Memory {
+    /// In RAM now.
+    pub resident_mb: f64,
+    /// In RAM at most so far.
+    pub peak_mb: f64,
+}
+
+/// How busy the machine has been lately: over 1, 5 and 15 minutes.
+pub fn load_average() -> anyhow::Result<[f64; 3]> {
+    parse_load_average(&read("/proc/loadavg")?).context("/proc/loadavg has no averages")
+}
+
+impl CpuSeconds {
+    /// What was used up to now.
+    pub fn so_far(watched: Watched) -> anyhow::Result<CpuSeconds> {
+        let machine = parse_machine(&read("/proc/stat")?).context("/proc/stat has no sum over all CPUs")?;
+        let stats = all_stats()?;
+        let alone = |id: u32| -> f64 { stats.iter().filter(|stat| stat.id == id).map(|stat| stat.own).sum() };
+        let family = |id: u32| -> f64 {
+            let members = stats.iter().filter(|stat| stat.id == id || stat.parent == id);
+            members.map(|stat| stat.own + stat.ended_children).sum()
+        };
+        let (sms_api, postgres) = (alone(watched.sms_api), family(watched.postgres));
+        let (kafka, load_generator) = (alone(watched.kafka), alone(process::id()));
+        let others = machine - sms_api - postgres - kafka - load_generator;
+        Ok(CpuSeconds { sms_api, postgres, kafka, load_generator, others })
+    }
+
+    /// What was used since `earlier`.
+    pub fn since(self, earlier: CpuSeconds) -> CpuSeconds {
+        self.combine(earlier, |now, then| (now - then).max(0.0))
+    }
+
+    /// Both together.
+    pub fn plus(self, other: CpuSeconds) -> CpuSeconds {
+        self.combine(other, |one, other| one + other)
+    }
+
+    /// Each part of it as a share: per message, per second.
+    pub fn per(self, count: f64) -> CpuSeconds {
+        self.combine(self, |seconds, _| seconds / count)
+    }
+
+    fn combine(self, other: CpuSeconds, combine: impl Fn(f64, f64) -> f64) -> CpuSeconds {
+        CpuSeconds {
+            sms_api: combine(self.sms_api, other.sms_api),
+            postgres: combine(self.postgres, other.postgres),
+            kafka: combine(self.kafka, other.kafka),
+            load_generator: combine(self.load_generator, other.load_generator),
+            others: combine(self.others, other.others),
+        }
+    }
+}
+
+impl Memory {
+    /// Of one process.
+    pub fn of(process: u32) -> anyhow::Result<Memory> {
+        let path = format!("/proc/{process}/status");
+        parse_memory(&read(&path)?).with_context(|| format!("{path} does not tell its memory"))
+    }
+}
+
+/// `/proc/PID/stat`, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stat {
+    id: u32,
+    parent: u32,
+    /// User and system time of all its threads, in seconds.
+    own: f64,
+    /// The same of its children that have ended.
+    ended_children: f64,
+}
+
+/// One of every process that lives long enough to be read.
+fn all_stats() -> anyhow::Result<Vec<Stat>> {
+    let folders = fs::read_dir("/proc").context("cannot list /proc; the benchmark needs Linux")?;
+    let files = folders.filter_map(Result::ok).map(|folder| folder.path().join("stat"));
+    Ok(files.filter_map(|file| parse_stat(&fs::read_to_string(file).ok()?)).collect())
+}
+
+fn read(path: &str) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {path}; the benchmark needs Linux"))
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // The name is in brackets and may hold spaces and brackets itself.
+    let (id, rest) = text.split_once(" (")?;
+    let (_, rest) = rest.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let seconds = |index: usize| Some(fields.get(index)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
+    // Fields 4 and 14 to 17 of proc(5), which counts from 1; number and name are cut off here.
+    Some(Stat {
+        id: id.parse().ok()?,
+        parent: fields.get(1)?.parse().ok()?,
+        own: seconds(11)? + seconds(12)?,
+        ended_children: seconds(13)? + seconds(14)?,
+    })
+}
+
+/// Seconds in which a CPU of the machine did anything: all but idle and waiting for disks.
+fn parse_machine(text: &str) -> Option<f64> {
+    let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<f64> = all.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _waiting, interrupts, soft_interrupts, ..] = ticks.as_slice() else { return None };
+    Some((user + nice + system + interrupts + soft_interrupts) / TICKS_PER_SECOND)
+}
+
+fn parse_memory(text: &str) -> Option<Memory> {
+    let megabytes = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?;
+        Some(value.trim().parse::<f64>().ok()? * 1024.0 / 1e6)
+    };
+    Some(Memory { resident_mb: megabytes("VmRSS:")?, peak_mb: megabytes("VmHWM:")? })
+}
+
+fn parse_load_average(text: &str) -> Option<[f64; 3]> {
+    let values: Vec<f64> = text.split_whitespace().map_while(|field| field.parse().ok()).take(3).collect();
+    values.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_even_if_its_name_looks_like_fields() {
+        let text = "71 (a) S 1 (b) S 60 71 71 0 -1 4194560 1 2 3 4 250 150 1000 25 20 0 9 0 1 2 3";
+        assert_eq!(parse_stat(text), Some(Stat { id: 71, parent: 60, own: 4.0, ended_children: 10.25 }));
+    }
+
+    #[test]
+    fn a_machine_is_busy_when_it_neither_idles_nor_waits() {
+        let text = "cpu  100 200 300 99999 88888 10 20 5 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!(parse_machine(text), Some(6.3));
+    }
+
+    #[test]
+    fn memory_is_told_in_megabytes() {
+        let text = "Name:\tsms-api\nVmHWM:\t  125000 kB\nVmRSS:\t   62500 kB\n";
+        assert_eq!(parse_memory(text), Some(Memory { resident_mb: 64.0, peak_mb: 128.0 }));
+        assert_eq!(parse_memory("Name:\tkthreadd\n"), None);
+    }
+
+    #[test]
+    fn load_averages_are_the_first_three_figures() {
+        assert_eq!(parse_load_average("0.61 1.20 0.82 2/345 17132\n"), Some([0.61, 1.2, 0.82]));
+    }
+
+    #[test]
+    fn this_process_has_used_time_and_memory() {
+        let id = process::id();
+        let so_far = CpuSeconds::so_far(Watched { sms_api: id, postgres: id, kafka: id }).expect("Linux");
+        assert!(so_far.load_generator >= 0.0 && so_far.others > 0.0, "{so_far:?}");
+        assert!(Memory::of(id).expect("Linux").peak_mb > 1.0);
+    }
+}
