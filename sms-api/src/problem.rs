@@ -9,6 +9,7 @@ use axum::{
 };
 use contract::problem::PROBLEM_TYPES;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How many wrong fields the detail names.
 const NAMED_AT_MOST: usize = 10;
@@ -94,8 +95,10 @@ impl Violation {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The body of every error answer (RFC 9457), for the API's document.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -107,8 +110,9 @@ struct Body<'a> {
     violations: Vec<ConstraintViolation<'a>>,
 }
 
-#[derive(Serialize)]
-struct FieldError<'a> {
+/// What is wrong with one field.
+#[derive(Serialize, ToSchema)]
+pub struct FieldError<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,8 +120,9 @@ struct FieldError<'a> {
     detail: &'a str,
 }
 
-#[derive(Serialize)]
-struct ConstraintViolation<'a> {
+/// The same in the first implementation's words.
+#[derive(Serialize, ToSchema)]
+pub struct ConstraintViolation<'a> {
     field: &'a str,
     message: &'a str,
 }
@@ -150,9 +155,9 @@ impl Problem {
         Self { retry_after: Some(retry_after), ..Self::new(Kind::IdempotencyKeyBusy, detail) }
     }
 
-    fn body(&self) -> Body<'_> {
+    fn body(&self) -> ProblemBody<'_> {
         let (name, status, title) = self.kind.words();
-        Body {
+        ProblemBody {
             r#type: format!("{PROBLEM_TYPES}{name}"),
             title,
             status: status.as_u16(),

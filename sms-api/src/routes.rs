@@ -23,6 +23,7 @@ mod message_id;
 pub mod message_request;
 mod methods;
 mod observation;
+mod openapi;
 mod report_request;
 mod request_id;
 mod retry_failed_messages;
@@ -121,7 +122,7 @@ pub fn public(state: AppState) -> Router {
         .route("/v1/messages/{id}/cancel", post(cancel_message::handle))
         .route("/v1/messages/{id}/retry", post(retry_message::handle))
         .route("/v1/users/{user_id}/messages", get(list_user_messages::handle));
-    with_common_behaviour(with_fallbacks(routes), state)
+    with_common_behaviour(with_fallbacks(routes), state).merge(openapi::routes())
 }
 
 /// The internal API, on a listener of its own: nothing here answers without the token.

@@ -9,7 +9,7 @@ mod gsm7;
 use serde::Serialize;
 
 /// In what a text is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub enum Encoding {
     /// The GSM 7-bit default alphabet with its extension table, counted in septets.
     #[serde(rename = "GSM-7")]

@@ -23,7 +23,7 @@ pub struct Flow {
 
 /// The body of `GET /v1/messages/stats`. Totals are since the beginning: a message that retention has removed
 /// stays counted under the last status it had.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Statistics {
     /// Messages ever accepted.
     pub total_messages: i64,
@@ -46,7 +46,7 @@ pub struct Statistics {
 }
 
 /// Messages by status; every status is there, also with 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "each field is the status of its name")]
 pub struct ByStatus {
@@ -60,7 +60,7 @@ pub struct ByStatus {
 }
 
 /// What happened in a stretch of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Activity {
     /// Messages accepted.
     pub accepted: i64,

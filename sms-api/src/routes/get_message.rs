@@ -11,6 +11,10 @@ use super::{
 use crate::problem::Problem;
 
 /// The message as it stands. A malformed id is the id of no message.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}", operation_id = "getMessage", tag = "messages", params(MessageId),
+    responses((status = 200, description = "The message", body = MessageBody)),
+)]
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,

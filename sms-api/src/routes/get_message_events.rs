@@ -11,12 +11,16 @@ use super::{
 use crate::{problem::Problem, store::Event};
 
 /// The body.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Events {
     events: Vec<Event>,
 }
 
 /// Every state that the message went through, oldest first. A malformed id is the id of no message.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}/events", operation_id = "getMessageEvents", tag = "messages", params(MessageId),
+    responses((status = 200, description = "Its states, oldest first", body = Events)),
+)]
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Uri, request::Parts},
 };
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::problem::{Kind, Problem};
 
@@ -21,6 +22,11 @@ const LONGEST: usize = 255;
 /// The key of a request, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(pub Option<String>);
+
+/// The header's value, for the API's document.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r#"^([!#-~]{1,255}|"([!#-\[\]-~]){1,255}")$"#)]
+pub struct IdempotencyKeyText(#[expect(dead_code, reason = "only its schema is used")] String);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;

@@ -4,9 +4,9 @@ use axum::{
     Json,
     extract::{FromRequestParts, Query},
     http::request::Parts,
-    response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     AppState, away,
@@ -21,9 +21,21 @@ use crate::{
     store::{Count, Filter, Listed},
 };
 
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = MessageList)]
+pub enum ListBody {
+    /// By number.
+    Numbered(Numbered),
+    /// By cursor.
+    Rest(Rest),
+}
+
 /// A page by its number, as the first implementation gives it, and where to go on by cursor.
-#[derive(Serialize)]
-struct Numbered {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessagePage)]
+pub struct Numbered {
     messages: Vec<MessageBody>,
     total_count: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -36,8 +48,9 @@ struct Numbered {
 }
 
 /// What comes after a cursor.
-#[derive(Serialize)]
-struct Rest {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessagesAfterCursor)]
+pub struct Rest {
     messages: Vec<MessageBody>,
     limit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +69,12 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 }
 
 /// Answers with the asked part of a list.
-pub async fn answer(app: &AppState, caller: &Caller, query: ListQuery, list: List<'_>) -> Result<Response, Problem> {
+pub async fn answer(
+    app: &AppState,
+    caller: &Caller,
+    query: ListQuery,
+    list: List<'_>,
+) -> Result<Json<ListBody>, Problem> {
     let Asked { filter, after, part } = query.validate(list).map_err(Problem::invalid_fields)?;
     let (skipped, limit) = match part {
         Part::After { limit } => (0, limit),
@@ -67,12 +85,12 @@ pub async fn answer(app: &AppState, caller: &Caller, query: ListQuery, list: Lis
     let Listed { messages, goes_on_after } = listed.map_err(|error| away("messages cannot be read", &error))?;
     let messages = messages.into_iter().map(MessageBody::from).collect();
     let next_cursor = goes_on_after.map(|last| cursor::encode(last, &filter));
-    Ok(match part {
-        Part::After { limit } => Json(Rest { messages, limit, next_cursor }).into_response(),
+    Ok(Json(match part {
+        Part::After { limit } => ListBody::Rest(Rest { messages, limit, next_cursor }),
         Part::Page { page, size } => {
             let (total_count, total_count_is_lower_bound) = total(app, caller, &filter).await?;
             let total_pages = (total_count + i64::from(size) - 1) / i64::from(size);
-            Json(Numbered {
+            ListBody::Numbered(Numbered {
                 messages,
                 total_count,
                 total_count_is_lower_bound,
@@ -81,9 +99,8 @@ pub async fn answer(app: &AppState, caller: &Caller, query: ListQuery, list: Lis
                 total_pages,
                 next_cursor,
             })
-            .into_response()
         }
-    })
+    }))
 }
 
 /// How many messages the list has, and whether that is only a lower bound. Many are not counted: where only the status is asked

@@ -1,16 +1,20 @@
 //! `GET /v1/messages/failed`.
 
-use axum::{extract::State, response::Response};
+use axum::{Json, extract::State};
 
 use super::{
     AppState,
     caller::Caller,
-    list,
+    list::{self, ListBody},
     list_query::{List, ListQuery},
 };
 use crate::problem::Problem;
 
 /// The caller's FAILED messages, those accepted last first. The first implementation has those first that failed last.
-pub async fn handle(State(app): State<AppState>, caller: Caller, query: ListQuery) -> Result<Response, Problem> {
+#[utoipa::path(
+    get, path = "/v1/messages/failed", operation_id = "getFailedMessages", tag = "messages", params(ListQuery),
+    responses((status = 200, description = "A part of the FAILED messages", body = ListBody)),
+)]
+pub async fn handle(State(app): State<AppState>, caller: Caller, query: ListQuery) -> Result<Json<ListBody>, Problem> {
     list::answer(&app, &caller, query, List::Failed).await
 }

@@ -1,16 +1,20 @@
 //! `GET /v1/messages`.
 
-use axum::{extract::State, response::Response};
+use axum::{Json, extract::State};
 
 use super::{
     AppState,
     caller::Caller,
-    list,
+    list::{self, ListBody},
     list_query::{List, ListQuery},
 };
 use crate::problem::Problem;
 
 /// The caller's messages, newest first.
-pub async fn handle(State(app): State<AppState>, caller: Caller, query: ListQuery) -> Result<Response, Problem> {
+#[utoipa::path(
+    get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(ListQuery),
+    responses((status = 200, description = "A part of the messages", body = ListBody)),
+)]
+pub async fn handle(State(app): State<AppState>, caller: Caller, query: ListQuery) -> Result<Json<ListBody>, Problem> {
     list::answer(&app, &caller, query, List::All).await
 }

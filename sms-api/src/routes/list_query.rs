@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
@@ -24,16 +25,35 @@ const LARGEST_SIZE: u32 = 100;
 const LARGEST_LIMIT: u32 = 1_000;
 
 /// The query as it came. Parameters that are not named here are ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// Only messages with this status.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
+    /// Only messages that were accepted at this time or later.
+    #[param(value_type = Option<Timestamp>)]
     created_after: Option<String>,
+    /// Only messages that were accepted before this time.
+    #[param(value_type = Option<Timestamp>)]
     created_before: Option<String>,
+    /// Only messages that the client calls so.
+    #[param(min_length = 1, max_length = 255)]
     client_reference: Option<String>,
+    /// Only messages that came with this batch.
+    #[param(value_type = Option<Uuid>)]
     batch_id: Option<String>,
+    /// How many messages at most; with it the answer is a part by cursor.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
+    /// The `next_cursor` of the part before, of the same list with the same filters. A part can be short, even empty,
+    /// and still have one: at most 10,000 messages are looked at for it.
     cursor: Option<String>,
+    /// Number of the page, from 0; only the first 10,000 messages are reached so.
+    #[param(value_type = Option<u32>, minimum = 0)]
     page: Option<String>,
+    /// How many messages a page has.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     size: Option<String>,
 }
 

@@ -1,24 +1,29 @@
 //! `GET /v1/users/{userId}/messages`.
 
 use axum::{
+    Json,
     extract::{Path, State},
-    response::Response,
 };
 
 use super::{
     AppState,
     caller::Caller,
-    list,
+    list::{self, ListBody},
     list_query::{List, ListQuery},
+    message_request::PhoneNumber,
 };
 use crate::problem::Problem;
 
 /// The caller's messages that a number sent or received, newest first.
+#[utoipa::path(
+    get, path = "/v1/users/{user_id}/messages", operation_id = "getUserMessages", tag = "messages", params(("user_id" = inline(PhoneNumber), Path, description = "A phone number"), ListQuery),
+    responses((status = 200, description = "A part of the messages that the number sent or received", body = ListBody)),
+)]
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
     Path(user): Path<String>,
     query: ListQuery,
-) -> Result<Response, Problem> {
+) -> Result<Json<ListBody>, Problem> {
     list::answer(&app, &caller, query, List::OfUser(&user)).await
 }

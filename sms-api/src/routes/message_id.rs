@@ -4,11 +4,14 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 
 /// An id that may be that of a message. A malformed one is the id of no message.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
 pub struct MessageId(pub Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for MessageId {

@@ -3,17 +3,20 @@
 
 mod optional;
 mod required;
+mod schema;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::{
     optional::is_reference,
     required::{NumberValidation, is_phone_number},
+    schema::{PhoneNumber, client_reference as client_reference_schema},
 };
 use super::json_body::TextField;
 use crate::{
@@ -31,17 +34,43 @@ pub struct Rules {
 }
 
 /// A message as it came. Fields that are not named here are ignored.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 pub struct MessageRequest {
+    /// A phone number in international format, the plus sign optional; kept as given.
+    #[schema(required, value_type = PhoneNumber)]
+    #[serde(default)]
     sender: TextField,
+    /// A phone number in international format, the plus sign optional; kept as given.
+    #[schema(required, value_type = PhoneNumber)]
+    #[serde(default)]
     recipient: TextField,
+    /// 1 to 1,600 UTF-16 code units, not only blank; never altered.
+    #[schema(required, schema_with = schema::text)]
+    #[serde(default)]
     text: TextField,
+    /// Which lane it takes.
+    #[schema(value_type = Option<Priority>)]
+    #[serde(default)]
     priority: Value,
+    /// Not to be sent before this time, at most 30 days ahead; a time that has just passed means at once.
+    #[schema(value_type = Option<Timestamp>)]
+    #[serde(default)]
     send_at: Value,
+    /// Not to be sent after this time, at most 30 days ahead.
+    #[schema(value_type = Option<Timestamp>)]
+    #[serde(default)]
     expires_at: Value,
+    /// The client's own name for the message, by which it is found again.
+    #[schema(schema_with = client_reference_schema)]
+    #[serde(default)]
     client_reference: Value,
+    /// What else the client wants to find again: texts by their names, at most 1 KiB as JSON.
+    #[schema(value_type = Option<Metadata>)]
+    #[serde(default)]
     metadata: Value,
+    /// Tell what would be sent, and store nothing.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
     dry_run: Value,
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
+use utoipa::ToSchema;
 
 use super::{AppState, away, caller::Caller, json_body::JsonBody, message_request::is_reference};
 use crate::{
@@ -22,34 +23,48 @@ use crate::{
 const USUAL: u32 = 1_000;
 
 /// The body as it came: which FAILED messages, and how many at most.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Request {
+#[derive(Default, Deserialize, ToSchema)]
+pub struct RetryRequest {
+    #[schema(value_type = Option<jiff::Timestamp>)]
+    #[serde(default)]
     created_after: Value,
+    #[schema(value_type = Option<jiff::Timestamp>)]
+    #[serde(default)]
     created_before: Value,
+    #[schema(schema_with = super::message_request::client_reference_schema)]
+    #[serde(default)]
     client_reference: Value,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    #[serde(default)]
     batch_id: Value,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10000)]
+    #[serde(default)]
     limit: Value,
 }
 
 /// The body of the answer.
-#[derive(Serialize)]
-struct Retried {
+#[derive(Serialize, ToSchema)]
+pub struct Retried {
     retried_count: usize,
     more: bool,
 }
 
 /// Sends the caller's FAILED messages again, each as its next attempt, newest first. Answers 202: they are stored as
 /// pending, and on their way.
+#[utoipa::path(
+    post, path = "/v1/messages/failed/retry", operation_id = "retryFailedMessages", tag = "messages",
+    request_body = RetryRequest,
+    responses((status = 202, description = "So many messages are on their way again", body = Retried)),
+)]
 pub async fn handle(State(app): State<AppState>, caller: Caller, body: JsonBody) -> Result<Response, Problem> {
-    let (filter, limit) = body.decode::<Request>()?.validate().map_err(Problem::invalid_fields)?;
+    let (filter, limit) = body.decode::<RetryRequest>()?.validate().map_err(Problem::invalid_fields)?;
     let traceparent = traceparent_of(&Span::current());
     let sent = app.store.retry_all(&caller.tenant, &filter, limit, traceparent.as_deref(), app.republish_after).await;
     let (retried_count, more) = sent.map_err(|error| away("messages cannot be changed", &error))?;
     Ok((StatusCode::ACCEPTED, Json(Retried { retried_count, more })).into_response())
 }
 
-impl Request {
+impl RetryRequest {
     fn validate(self) -> Result<(Filter, u32), Vec<Violation>> {
         let mut violations = Vec::new();
         let time = "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z";

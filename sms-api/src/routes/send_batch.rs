@@ -11,18 +11,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
+use utoipa::ToSchema;
 use uuid::{ContextV7, Uuid};
 
 use super::{
     AppState,
     caller::Caller,
+    idempotency_key::IdempotencyKeyText,
     json_body::{JsonBody, TextField},
-    message_request::{Content, ContentRequest, MessageRequest, Rules, Valid, recipient},
+    message_request::{
+        Content, ContentRequest, MessageRequest, PhoneNumber, Rules, Valid, client_reference_schema, recipient,
+    },
     submit::{Envelope, ToStore, submit},
 };
 use crate::{
-    message::{NewMessage, Status},
-    problem::{Problem, Violation},
+    message::{Metadata, NewMessage, Priority, Status},
+    problem::{Problem, ProblemBody, Violation},
     segments::{Encoding, Segmentation},
 };
 
@@ -38,23 +42,46 @@ pub struct Parameters {
 }
 
 /// The body as it came: either many messages, or one content for many recipients.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default, Deserialize, ToSchema)]
 pub struct BatchRequest {
+    /// 1 to 10,000 messages.
+    #[schema(min_items = 1, max_items = 10000)]
+    #[serde(default)]
     messages: Option<Vec<MessageRequest>>,
+    /// In place of messages: 1 to 10,000 recipients of the same text.
+    #[schema(value_type = Option<Vec<PhoneNumber>>, min_items = 1, max_items = 10000)]
+    #[serde(default)]
     recipients: Option<Vec<TextField>>,
+    /// Sender of the message to all recipients.
+    #[schema(value_type = Option<PhoneNumber>)]
+    #[serde(default)]
     sender: TextField,
+    /// The text to all recipients.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
     text: TextField,
+    /// As of a single message, like all that follow.
+    #[schema(value_type = Option<Priority>)]
+    #[serde(default)]
     priority: Value,
+    #[schema(value_type = Option<Timestamp>)]
+    #[serde(default)]
     send_at: Value,
+    #[schema(value_type = Option<Timestamp>)]
+    #[serde(default)]
     expires_at: Value,
+    #[schema(schema_with = client_reference_schema)]
+    #[serde(default)]
     client_reference: Value,
+    #[schema(value_type = Option<Metadata>)]
+    #[serde(default)]
     metadata: Value,
 }
 
 /// The body of the answer: what became of each message, in the order of the request.
-#[derive(Serialize)]
-struct BatchBody {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchBody {
     batch_id: Uuid,
     total_count: usize,
     accepted_count: usize,
@@ -63,15 +90,15 @@ struct BatchBody {
 }
 
 /// What became of one message. The code is the one that it would have been answered with on its own.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum ItemResult {
+pub enum ItemResult {
     Accepted { index: usize, code: u16, id: Uuid, status: Status, segments: usize, encoding: Encoding },
     Rejected { index: usize, code: u16, errors: Vec<ItemError> },
 }
 
-#[derive(Serialize)]
-struct ItemError {
+#[derive(Serialize, ToSchema)]
+pub struct ItemError {
     pointer: String,
     detail: String,
 }
@@ -81,6 +108,22 @@ type Item = Result<(Content, Arc<str>), Vec<Violation>>;
 
 /// Stores all valid messages in one transaction and answers 202 when they are committed. Where none is valid, or
 /// not all of an atomic batch, nothing is stored and the answer is 400.
+#[utoipa::path(
+    post, path = "/v1/messages/batch", operation_id = "sendBatch", tag = "messages",
+    params(
+        ("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header, description = "Makes the request one that can be repeated without effect; with quotes or without"),
+        ("atomic" = Option<bool>, Query, description = "All messages or none, where otherwise the valid ones are accepted"),
+    ),
+    request_body = BatchRequest,
+    responses(
+        (status = 202, description = "The valid messages are stored, and will be processed", body = BatchBody, headers(
+            ("Location" = String, description = "URL of the list of the batch's messages"),
+            ("Idempotency-Replayed" = String, description = "`true` on the answer that an earlier request with the same Idempotency-Key got"),
+        )),
+        (status = 409, description = "The first request with this Idempotency-Key is still under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "This Idempotency-Key was used for another request", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,

@@ -11,11 +11,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     AppState,
     caller::Caller,
+    idempotency_key::IdempotencyKeyText,
     json_body::JsonBody,
     message_body::MessageBody,
     message_request::{Content, MessageRequest, Valid},
@@ -23,12 +25,26 @@ use super::{
 };
 use crate::{
     message::{Message, Metadata, Priority},
-    problem::Problem,
+    problem::{Problem, ProblemBody},
     segments::{Encoding, Segmentation},
 };
 
 /// Answers 202 only after the message is committed to PostgreSQL; a dry run is answered 200 and leaves nothing
 /// behind.
+#[utoipa::path(
+    post, path = "/v1/messages", operation_id = "sendMessage", tag = "messages",
+    params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header, description = "Makes the request one that can be repeated without effect; with quotes or without")),
+    request_body = MessageRequest,
+    responses(
+        (status = 202, description = "The message is stored, and will be processed", body = MessageBody, headers(
+            ("Location" = String, description = "URL of the message"),
+            ("Idempotency-Replayed" = String, description = "`true` on the answer that an earlier request with the same Idempotency-Key got"),
+        )),
+        (status = 200, description = "What a dry run would send; nothing is stored", body = Preview),
+        (status = 409, description = "The first request with this Idempotency-Key is still under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "This Idempotency-Key was used for another request", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
@@ -51,7 +67,7 @@ pub async fn handle(
 
 /// What a dry run answers: the message as it would be sent, and nothing that only a stored one has. Without id,
 /// status and times nobody can take it for a message that exists, or wait for one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Preview {
     sender: Arc<str>,
     recipient: Arc<str>,

@@ -8,7 +8,7 @@ use super::{Error, Store};
 use crate::message::{Message, Status, accepted_at};
 
 /// A state of a message, as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Event {
     /// The state.
     pub status: Status,
