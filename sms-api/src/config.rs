@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{maintenance::Retention, routes::message_request::NumberValidation};
+use crate::{access, api_keys::NewApiKey, maintenance::Retention, routes::message_request::NumberValidation};
 
 /// The HTTP side of an SMS pipeline: takes messages, stores them, hands them to Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -27,7 +27,18 @@ pub enum Command {
     /// Publish every pending message again, then exit: for the day after PostgreSQL was restored or a topic lost.
     /// The replicas that serve do the publishing.
     Republish(RepublishConfig),
+    /// Make an API key and its entry for the file of --api-keys-file.
+    ///
+    /// The entry goes to standard output, the key to standard error, each on a line of its own; neither is kept.
+    #[command(after_help = NEW_API_KEY_HELP)]
+    NewApiKey(NewApiKey),
 }
+
+const NEW_API_KEY_HELP: &str = r#"The file is JSON: {"keys":[ENTRY, ENTRY, ...]}. Several keys at once let a new one
+take over from an old one; a changed file is read without a restart. To add a key to keys.json:
+
+  sms-api new-api-key --name billing-2026 --scopes send,read >entry.json 2>key.txt
+  jq '.keys += [input]' keys.json entry.json >new.json && mv new.json keys.json"#;
 
 /// Settings of `sms-api serve`.
 #[derive(Clone, Debug, Args)]
@@ -71,6 +82,10 @@ pub struct Config {
     /// File that holds the bearer token of the internal API.
     #[arg(long, env = "INTERNAL_TOKEN_FILE")]
     pub internal_token_file: PathBuf,
+
+    /// Who may use the public API, and how much.
+    #[command(flatten)]
+    pub access: access::Settings,
 
     /// For how many days messages are kept after the day they were accepted in, such as `90d`; at least `2d`.
     #[arg(long, env = "MESSAGE_RETENTION", default_value = "90d")]

@@ -5,6 +5,8 @@
 //! testable through [`serve`]; `main` only reads settings. What must never be: SQL outside [`store`], rdkafka
 //! outside [`relay`], a dependency on the operator or the processor.
 
+pub mod access;
+pub mod api_keys;
 pub mod config;
 pub mod ingest;
 pub mod maintenance;
@@ -13,6 +15,7 @@ pub mod metrics;
 pub mod migrate;
 mod outage;
 pub mod problem;
+pub mod rate_limit;
 mod readiness;
 pub mod relay;
 pub mod routes;

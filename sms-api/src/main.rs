@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sms_api::{
-    Listeners, Parts,
+    Listeners, Parts, api_keys,
     config::{Cli, Command, Config, MigrateConfig, RepublishConfig},
     migrate,
     relay::{Limits, Topics},
@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         Command::Serve(config) => run_server(*config).await,
         Command::Migrate(config) => run_migration(config).await,
         Command::Republish(config) => run_republishing(config).await,
+        Command::NewApiKey(settings) => api_keys::print_new(&settings),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,6 +36,7 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     let shutdown = telemetry::shutdown::requested(&config.telemetry)?;
     let parts = Parts {
         database: store::connect_lazily(config.database.connect_options()?),
+        access: config.access.access_control()?,
         internal_token: config.internal_token()?,
         kafka: config.kafka.clone(),
         topics: Topics {

@@ -7,10 +7,13 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
 };
+
+use crate::access::Refusal;
 
 /// Every metric of this service. Cheap to clone; clones count into the same values.
 #[derive(Clone, Debug)]
@@ -33,9 +36,29 @@ pub struct Metrics {
     pub late_reports: Counter,
     /// Outbox rows taken over because their lease ran out.
     pub outbox_rows_recovered: Counter,
+    /// Requests that went no further.
+    pub refusals: Refusals,
+    /// 1 while the keys in use are those of the file, 0 while its content cannot be used.
+    pub api_keys_last_reload_successful: Gauge,
     /// Messages per committed batch.
     pub ingest_batch_messages: Histogram,
     http_request_duration: Family<RequestLabels, Histogram>,
+}
+
+/// Requests that went no further, by their reason. Cheaper to clone than all metrics, for who needs nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Family<RefusalLabels, Counter>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: Refusal,
+}
+
+impl Refusals {
+    /// Notes one.
+    pub fn count(&self, reason: Refusal) {
+        self.0.get_or_create(&RefusalLabels { reason }).inc();
+    }
 }
 
 /// The request method, as far as this service knows it.
@@ -70,6 +93,8 @@ impl Metrics {
             unknown: Counter::default(),
             late_reports: Counter::default(),
             outbox_rows_recovered: Counter::default(),
+            refusals: Refusals::default(),
+            api_keys_last_reload_successful: Gauge::default(),
             ingest_batch_messages: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             http_request_duration: Family::new_with_constructor(|| {
                 Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5])
@@ -89,6 +114,18 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        // The process would not have started with keys that it could not read.
+        metrics.api_keys_last_reload_successful.set(1);
+        registry.register(
+            "http_requests_refused",
+            "Requests refused because of their API key or its limit",
+            metrics.refusals.0.clone(),
+        );
+        registry.register(
+            "api_keys_last_reload_successful",
+            "Whether the API keys in use are those of the file",
+            metrics.api_keys_last_reload_successful.clone(),
+        );
         registry.register(
             "ingest_batch_messages",
             "Messages per committed batch",
@@ -133,6 +170,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         metrics.request_answered("BREW", "/v1/messages", 405, Duration::from_millis(2));
+        metrics.refusals.count(Refusal::UnknownKey);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics encode");
         for line in [
@@ -145,6 +183,8 @@ mod tests {
             "sms_unknown_total 0",
             "sms_late_reports_total 0",
             "outbox_rows_recovered_total 0",
+            r#"http_requests_refused_total{reason="UnknownKey"} 1"#,
+            "api_keys_last_reload_successful 1",
             "ingest_batch_messages_count 0",
             r#"http_request_duration_seconds_count{method="OTHER",route="/v1/messages",status="4xx"} 1"#,
         ] {

@@ -32,8 +32,10 @@ pub enum Kind {
     InvalidFields,
     /// The body is not the JSON that is expected.
     MalformedBody,
-    /// No token, or a wrong one.
+    /// No token or API key, or a wrong one.
     Unauthorized,
+    /// The API key does not allow it.
+    Forbidden,
     /// No such URL.
     NotFound,
     /// No such message.
@@ -54,6 +56,8 @@ pub enum Kind {
     IdempotencyKeyBusy,
     /// The idempotency key was used for another request.
     IdempotencyKeyReused,
+    /// More requests than the API key allows.
+    RateLimited,
     /// A fault of this service.
     Internal,
     /// Not at this time; trying again is right.
@@ -188,6 +192,7 @@ impl Kind {
             Self::InvalidFields => ("invalid-fields", StatusCode::BAD_REQUEST, "Constraint Violation"),
             Self::MalformedBody => ("malformed-body", StatusCode::BAD_REQUEST, "Malformed body"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::MessageNotFound => ("message-not-found", StatusCode::NOT_FOUND, "Message not found"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
@@ -204,6 +209,7 @@ impl Kind {
             Self::IdempotencyKeyReused => {
                 ("idempotency-key-reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency-Key used before")
             }
+            Self::RateLimited => ("rate-limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => ("internal-error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
         }

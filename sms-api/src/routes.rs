@@ -1,6 +1,6 @@
 //! Every URL, on one screen. To add one: a file below `routes/`, and a line here.
 
-mod authentication;
+mod access;
 mod caller;
 mod cancel_message;
 mod change;
@@ -12,6 +12,7 @@ mod get_message;
 mod get_message_events;
 mod get_statistics;
 mod idempotency_key;
+mod internal_token;
 mod json_body;
 mod list;
 mod list_failed_messages;
@@ -39,13 +40,14 @@ use axum::{
     extract::DefaultBodyLimit,
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use contract::{DeliveryReport, DeliveryStatus, ReportOutcome};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::message_request::Rules;
 use crate::{
+    access::{AccessControl, Scope},
     config::Secret,
     ingest::Ingest,
     metrics::Metrics,
@@ -109,20 +111,27 @@ fn away(what: &'static str, error: &store::Error) -> Problem {
     Problem::unavailable(format!("At this time {what}. Try again."), Duration::from_secs(2))
 }
 
-/// The public API.
-pub fn public(state: AppState) -> Router {
+/// The public API, and the scope that each URL needs. Nothing here answers a caller who is not known.
+pub fn public(state: AppState, access: AccessControl) -> Router {
+    let refusals = state.metrics.refusals.clone();
+    let needs = |scope, methods: MethodRouter<AppState>| {
+        methods.route_layer(middleware::from_fn_with_state((scope, refusals.clone()), access::require_scope))
+    };
     let routes = Router::new()
-        .route("/v1/messages", post(send_message::handle).get(list_messages::handle))
-        .route("/v1/messages/batch", post(send_batch::handle))
-        .route("/v1/messages/failed", get(list_failed_messages::handle))
-        .route("/v1/messages/failed/retry", post(retry_failed_messages::handle))
-        .route("/v1/messages/stats", get(get_statistics::handle))
-        .route("/v1/messages/{id}", get(get_message::handle))
-        .route("/v1/messages/{id}/events", get(get_message_events::handle))
-        .route("/v1/messages/{id}/cancel", post(cancel_message::handle))
-        .route("/v1/messages/{id}/retry", post(retry_message::handle))
-        .route("/v1/users/{user_id}/messages", get(list_user_messages::handle));
-    with_common_behaviour(with_fallbacks(routes), state).merge(openapi::routes())
+        .route("/v1/messages", needs(Scope::Send, post(send_message::handle)))
+        .route("/v1/messages", needs(Scope::Read, get(list_messages::handle)))
+        .route("/v1/messages/batch", needs(Scope::Send, post(send_batch::handle)))
+        .route("/v1/messages/failed", needs(Scope::Read, get(list_failed_messages::handle)))
+        .route("/v1/messages/failed/retry", needs(Scope::Send, post(retry_failed_messages::handle)))
+        .route("/v1/messages/stats", needs(Scope::Read, get(get_statistics::handle)))
+        .route("/v1/messages/{id}", needs(Scope::Read, get(get_message::handle)))
+        .route("/v1/messages/{id}/events", needs(Scope::Read, get(get_message_events::handle)))
+        .route("/v1/messages/{id}/cancel", needs(Scope::Send, post(cancel_message::handle)))
+        .route("/v1/messages/{id}/retry", needs(Scope::Send, post(retry_message::handle)))
+        .route("/v1/users/{user_id}/messages", needs(Scope::Read, get(list_user_messages::handle)));
+    let admitted = middleware::from_fn_with_state(refusals.clone(), access::admit);
+    let identified = middleware::map_request_with_state(access, access::identify);
+    with_common_behaviour(with_fallbacks(routes).layer(admitted), state).layer(identified).merge(openapi::routes())
 }
 
 /// The internal API, on a listener of its own: nothing here answers without the token.
@@ -131,7 +140,7 @@ pub fn internal(state: AppState, token: Secret) -> Router {
         .route("/v1/internal/delivery-report", post(delivery_report::handle))
         .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
         .route("/v1/internal/claims", post(claims::handle));
-    let authenticated = middleware::from_fn_with_state(Arc::new(token), authentication::require_token);
+    let authenticated = middleware::from_fn_with_state(Arc::new(token), internal_token::require_token);
     with_common_behaviour(with_fallbacks(routes).layer(authenticated), state)
 }
 

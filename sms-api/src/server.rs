@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::AccessControl,
     config::{Config, Secret},
     ingest::Ingest,
     maintenance::{self, Retention},
@@ -68,6 +69,8 @@ pub struct Parts {
     pub retry_failed: RetryFailed,
     /// After what time a message that is still pending is published again.
     pub republish_after: Duration,
+    /// Who may use the public API.
+    pub access: AccessControl,
     /// Bearer token of the internal API.
     pub internal_token: Secret,
 }
@@ -122,6 +125,12 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     workers.spawn(async move {
         by_themselves.await;
     });
+    if let Some(upkeep) = parts.access.upkeep(&health, &metrics) {
+        let upkeep = stopping.clone().run_until_cancelled_owned(upkeep);
+        workers.spawn(async move {
+            upkeep.await;
+        });
+    }
     let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;
     let ingest = Ingest::start(&store, &handover, &metrics, backlog, &closing, &mut workers);
     // The relay ends when the writers, which hold the other handovers, have ended.
@@ -139,7 +148,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         republish_after: parts.republish_after,
     };
     let internal = routes::internal(state.clone(), parts.internal_token);
-    servers.spawn(serve_http(listeners.public, routes::public(state), stopping.clone()));
+    servers.spawn(serve_http(listeners.public, routes::public(state, parts.access), stopping.clone()));
     servers.spawn(serve_http(listeners.internal, internal, stopping.clone()));
     let observability =
         tokio::spawn(telemetry::server::serve(listeners.observability, registry, health, finished.clone()));

@@ -1,22 +1,16 @@
-//! Who calls.
-
-use std::{convert::Infallible, sync::Arc};
+//! Who calls, as handlers of the public API ask for it.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-/// Who calls.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Name of the key.
-    pub key_name: Arc<str>,
-    /// Whose messages are seen.
-    pub tenant: Arc<str>,
-}
+use super::access::Identity;
+pub use crate::access::Caller;
+use crate::problem::Problem;
 
 impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self { key_name: "anonymous".into(), tenant: "default".into() })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let identity = parts.extensions.get::<Identity>().expect("every request of the public API is identified");
+        identity.caller().cloned()
     }
 }

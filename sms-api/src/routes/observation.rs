@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::{
     AppState,
+    access::Identity,
     request_id::{X_REQUEST_ID, taken_over_or_made},
 };
 
@@ -23,7 +24,8 @@ pub async fn observe(State(app): State<AppState>, request: Request, next: Next) 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let request_id = taken_over_or_made(request.headers());
-    let span = tracing::info_span!("http request", %method, route, request_id = request_id.to_str().ok());
+    let key_name = request.extensions().get().and_then(Identity::key_name);
+    let span = tracing::info_span!("http request", %method, route, request_id = request_id.to_str().ok(), key_name);
     if let Some(traceparent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
         continue_trace(&span, traceparent);
     }

@@ -3,6 +3,8 @@
 //! `DATABASE_URL` and `KAFKA_BOOTSTRAP_SERVERS` say where they are; `cargo xtask test` sets both. Every test has
 //! a database and a topic of its own.
 
+mod access;
+mod api_keys;
 mod batches;
 mod dry_run;
 mod endpoints;
@@ -14,6 +16,7 @@ mod lists;
 mod logs;
 mod partitions;
 mod publishing;
+mod rate_limit;
 mod replica;
 mod reports;
 mod request_id;

@@ -6,6 +6,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sms_api::{
     Listeners, Parts,
+    access::AccessControl,
     config::Secret,
     relay::{Limits, Topics},
     routes::message_request::NumberValidation,
@@ -47,6 +48,11 @@ impl Replica {
         Self::without_kafka_and(database, |_| {}).await
     }
 
+    /// A replica that lets in whom `access` does, and for which Kafka is away.
+    pub async fn for_callers(database: &PgPool, access: AccessControl) -> Self {
+        Self::without_kafka_and(database, |parts| parts.access = access).await
+    }
+
     /// A replica for which Kafka is away, with other settings than usual.
     pub async fn without_kafka_and(database: &PgPool, change: impl FnOnce(&mut Parts)) -> Self {
         let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
@@ -86,6 +92,7 @@ impl Replica {
             number_validation: NumberValidation::Pattern,
             retry_failed: RetryFailed { every: Duration::from_secs(1), max_attempts: 3 },
             republish_after: Duration::from_hours(6),
+            access: AccessControl::anonymous(None),
             internal_token: Secret::new(TOKEN),
         };
         change(&mut parts);

@@ -11,6 +11,7 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use crate::{
+    access::bearer_credentials,
     config::Secret,
     problem::{Kind, Problem},
 };
@@ -29,9 +30,8 @@ pub async fn require_token(
 
 /// Takes as long for a nearly right token as for a wrong one.
 fn carries(headers: &HeaderMap, token: &Secret) -> bool {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return false };
-    let Some((scheme, credentials)) = value.as_bytes().split_at_checked("Bearer ".len()) else { return false };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(credentials.ct_eq(token.expose().as_bytes()))
+    let credentials = headers.get(header::AUTHORIZATION).and_then(bearer_credentials);
+    credentials.is_some_and(|credentials| credentials.ct_eq(token.expose().as_bytes()).into())
 }
 
 #[cfg(test)]
