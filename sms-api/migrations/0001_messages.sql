@@ -176,10 +176,11 @@ create table claim_default partition of claim default;
 
 -- What the processors gave up, as read from the dead letter topic.
 create table dead_letter (
-    id uuid primary key,              -- version 7, of the time at which it was given up
+    id uuid primary key,              -- version 7, of the time at which it was given up: a list by time is one by id
     topic_partition integer not null, -- where it lies in the dead letter topic: it is read once
     topic_offset bigint not null,
-    tenant text not null,
+    topic_timestamp bigint not null,  -- as Kafka tells it, because a topic that was made anew counts from 0 again
+    tenant text not null,             -- the message's; 'default' where there is no such message
     message_id uuid,                  -- null where the record was not decodable
     attempt integer,
     origin_topic text,
@@ -187,9 +188,12 @@ create table dead_letter (
     origin_offset bigint,
     record text not null,             -- the record's value as the processor kept it
     error text not null,
-    failed_at timestamptz not null,
     redriven_at timestamptz,
-    unique (topic_partition, topic_offset, failed_at) -- a topic that was made anew counts from 0 again
+    unique (topic_partition, topic_offset, topic_timestamp),
+    check ((message_id is null) = (attempt is null))
 );
 
 create index dead_letter_tenant on dead_letter (tenant, id);
+create index dead_letter_waiting on dead_letter (tenant, id) where redriven_at is null;
+create index dead_letter_redriven on dead_letter (tenant, id) where redriven_at is not null;
+create index dead_letter_message_id on dead_letter (message_id) where message_id is not null;

@@ -3,10 +3,12 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{access, api_keys::NewApiKey, maintenance::Retention, routes::message_request::NumberValidation};
+use crate::{
+    access, api_keys::NewApiKey, dead_letters, maintenance::Retention, routes::message_request::NumberValidation,
+};
 
 /// The HTTP side of an SMS pipeline: takes messages, stores them, hands them to Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -62,6 +64,15 @@ pub struct Config {
     /// Topic to which messages of low priority are published.
     #[arg(long, env = "LOW_PRIORITY_TOPIC", default_value = "sms.low-priority")]
     pub low_priority_topic: String,
+
+    /// Topic from which dead letters are read.
+    #[arg(long, env = "DEAD_LETTER_TOPIC", default_value = "sms-requests-dlq")]
+    pub dead_letter_topic: String,
+
+    /// Consumer group in which all replicas of one pipeline read dead letters; by default the topic's name with
+    /// `-sms-api`.
+    #[arg(long, env = "DEAD_LETTER_GROUP", value_parser = NonEmptyStringValueParser::new())]
+    pub dead_letter_group: Option<String>,
 
     /// How many stored messages may wait for Kafka before new ones are refused.
     #[arg(long, env = "OUTBOX_MAX_MESSAGES", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
@@ -194,6 +205,13 @@ impl Config {
         );
         Ok(token)
     }
+
+    /// Where dead letters are read.
+    pub fn dead_letters(&self) -> dead_letters::Source {
+        let topic = self.dead_letter_topic.clone();
+        let group = self.dead_letter_group.clone().unwrap_or_else(|| format!("{topic}-sms-api"));
+        dead_letters::Source { topic, group }
+    }
 }
 
 impl DatabaseSettings {
@@ -297,6 +315,8 @@ mod tests {
         assert_eq!(config.internal_address.port(), 8081);
         assert_eq!(config.requests_topic, "sms.requests");
         assert_eq!(config.message_retention.to_string(), "90d");
+        let source = config.dead_letters();
+        assert_eq!((&*source.topic, &*source.group), ("sms-requests-dlq", "sms-requests-dlq-sms-api"));
         assert!(!config.reuse_port);
     }
 }

@@ -1,13 +1,15 @@
 //! The HTTP side of an SMS pipeline: takes messages, stores them in PostgreSQL, hands them to Kafka, and takes
 //! the delivery reports that come back.
 //!
-//! A message's way: [`routes`] → [`ingest`] (committed here, answered 202) → [`relay`] → Kafka. Everything is
-//! testable through [`serve`]; `main` only reads settings. What must never be: SQL outside [`store`], rdkafka
-//! outside [`relay`], a dependency on the operator or the processor.
+//! A message's way: [`routes`] → [`ingest`] (committed here, answered 202) → [`relay`] → Kafka. What the processors
+//! gave up comes back through [`dead_letters`]. Everything is testable through [`serve`]; `main` only reads settings.
+//! What must never be: SQL outside [`store`], rdkafka outside `relay/producer.rs` and `dead_letters/consumer.rs`, a
+//! dependency on the operator or the processor.
 
 pub mod access;
 pub mod api_keys;
 pub mod config;
+pub mod dead_letters;
 pub mod ingest;
 pub mod maintenance;
 pub mod message;

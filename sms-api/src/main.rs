@@ -44,6 +44,7 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
             normal: config.requests_topic.clone(),
             low: config.low_priority_topic.clone(),
         },
+        dead_letters: config.dead_letters(),
         outbox: Limits { messages: config.outbox_max_messages, age: config.outbox_max_age },
         message_retention: config.message_retention,
         idempotency_retention: config.idempotency_retention,

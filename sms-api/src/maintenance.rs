@@ -1,4 +1,4 @@
-//! What the database needs as time goes by: partitions for the days ahead, none for the days past retention, and
+//! What the database needs as time goes by: partitions for the days ahead, nothing for the days past retention, and
 //! counts added up.
 //!
 //! Every replica runs this and locks in the database make one of them do it. [`plan`] decides, purely; a failure
@@ -30,6 +30,8 @@ const PARTITIONS_RETRY: Duration = Duration::from_mins(1);
 const KEYS_INTERVAL: Duration = Duration::from_mins(1);
 /// How many of them at once.
 const KEYS_AT_MOST: u32 = 10_000;
+/// How many dead letters past retention are deleted at once.
+const DEAD_LETTERS_AT_MOST: i64 = 1_000;
 /// How often counts are added up.
 const FOLD_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,7 +48,7 @@ pub struct Plan {
     pub make: Vec<Partition>,
     /// Partitions past retention, oldest first.
     pub remove: Vec<Partition>,
-    /// Of what is in no partition of its own, everything before this day is past retention.
+    /// Of what is in no partition of its own, dead letters included, everything before this day is past retention.
     pub kept_from: Date,
 }
 
@@ -59,6 +61,8 @@ pub struct Tended {
     pub removed: usize,
     /// Rows of the default partitions deleted.
     pub strays_deleted: u64,
+    /// Dead letters deleted.
+    pub dead_letters_deleted: u64,
 }
 
 /// Not a usable retention.
@@ -175,7 +179,7 @@ async fn forget_old_keys(store: &Store) {
     }
 }
 
-/// Looks once at what partitions there are, and does what [`plan`] says. Ends at the first failure: the next
+/// Looks once at what partitions there are, and does what [`plan`] says; then deletes dead letters past retention. Ends at the first failure: the next
 /// change would make others wait just as long.
 pub async fn tend_partitions(store: &Store, retention: Retention) -> Result<Tended, Error> {
     let existing = store.partitions().await?;
@@ -199,6 +203,13 @@ pub async fn tend_partitions(store: &Store, retention: Retention) -> Result<Tend
             if deleted == 0 {
                 break;
             }
+        }
+    }
+    loop {
+        let deleted = store.delete_dead_letters(partitions::first_id(plan.kept_from), DEAD_LETTERS_AT_MOST).await?;
+        tended.dead_letters_deleted += deleted;
+        if deleted == 0 {
+            break;
         }
     }
     Ok(tended)

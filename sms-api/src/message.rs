@@ -10,6 +10,9 @@ use uuid::Uuid;
 /// How far ahead a message may be scheduled, where its retention allows it.
 pub const LONGEST_DELAY: Duration = Duration::from_hours(30 * 24);
 
+/// Longest failure reason that is kept, in characters.
+pub const LONGEST_REASON: usize = 500;
+
 /// What a client wants to find again beside its message: texts by their names.
 pub type Metadata = BTreeMap<String, String>;
 
@@ -149,6 +152,12 @@ pub fn first_id_at(moment: Timestamp) -> Uuid {
     // Half a millisecond later, the ids of that millisecond are too early already.
     let milliseconds = moment.as_millisecond() + i64::from(moment.subsec_nanosecond() % 1_000_000 > 0);
     Uuid::from_u128(u128::try_from(milliseconds).unwrap_or_default() << 80)
+}
+
+/// As much of a text from elsewhere as is kept: never so much, or such, that PostgreSQL would refuse it, because what
+/// it explains must be stored.
+pub fn storable(text: &str, longest: usize) -> String {
+    text.chars().take(longest).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Where a message stands.

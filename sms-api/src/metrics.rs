@@ -34,6 +34,10 @@ pub struct Metrics {
     pub unknown: Counter,
     /// Reports that changed nothing: repeated, contradicting, or on an older attempt.
     pub late_reports: Counter,
+    /// Dead letters stored.
+    pub dead_letters_stored: Counter,
+    /// Messages sent again from their dead letters.
+    pub dead_letters_redriven: Counter,
     /// Outbox rows taken over because their lease ran out.
     pub outbox_rows_recovered: Counter,
     /// Requests that went no further.
@@ -92,6 +96,8 @@ impl Metrics {
             expired: Counter::default(),
             unknown: Counter::default(),
             late_reports: Counter::default(),
+            dead_letters_stored: Counter::default(),
+            dead_letters_redriven: Counter::default(),
             outbox_rows_recovered: Counter::default(),
             refusals: Refusals::default(),
             api_keys_last_reload_successful: Gauge::default(),
@@ -109,6 +115,8 @@ impl Metrics {
             ("sms_expired", "Messages that became EXPIRED by a report", &metrics.expired),
             ("sms_unknown", "Messages that became UNKNOWN", &metrics.unknown),
             ("sms_late_reports", "Delivery reports that changed nothing", &metrics.late_reports),
+            ("sms_dead_letters_stored", "Dead letters read and stored", &metrics.dead_letters_stored),
+            ("sms_dead_letters_redriven", "Messages sent again from dead letters", &metrics.dead_letters_redriven),
             ("outbox_rows_recovered", "Outbox rows taken over after their lease", &metrics.outbox_rows_recovered),
         ];
         for (name, help, counter) in counters {
@@ -182,6 +190,8 @@ mod tests {
             "sms_expired_total 0",
             "sms_unknown_total 0",
             "sms_late_reports_total 0",
+            "sms_dead_letters_stored_total 0",
+            "sms_dead_letters_redriven_total 0",
             "outbox_rows_recovered_total 0",
             r#"http_requests_refused_total{reason="UnknownKey"} 1"#,
             "api_keys_last_reload_successful 1",

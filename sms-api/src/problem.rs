@@ -40,6 +40,8 @@ pub enum Kind {
     NotFound,
     /// No such message.
     MessageNotFound,
+    /// No such dead letter.
+    DeadLetterNotFound,
     /// The URL knows other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -50,6 +52,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The message has a status in which this cannot be done.
     WrongStatus,
+    /// The dead letter cannot be sent again.
+    NotRedrivable,
     /// The idempotency key is not one.
     InvalidIdempotencyKey,
     /// A request with the same idempotency key is still under way.
@@ -195,6 +199,7 @@ impl Kind {
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::MessageNotFound => ("message-not-found", StatusCode::NOT_FOUND, "Message not found"),
+            Self::DeadLetterNotFound => ("dead-letter-not-found", StatusCode::NOT_FOUND, "Dead letter not found"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout"),
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
@@ -202,6 +207,7 @@ impl Kind {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
             Self::WrongStatus => ("wrong-status", StatusCode::CONFLICT, "Wrong status"),
+            Self::NotRedrivable => ("not-redrivable", StatusCode::CONFLICT, "Not redrivable"),
             Self::InvalidIdempotencyKey => {
                 ("invalid-idempotency-key", StatusCode::BAD_REQUEST, "Invalid Idempotency-Key")
             }

@@ -6,8 +6,12 @@ mod cancel_message;
 mod change;
 mod claims;
 mod cursor;
+mod dead_letter_body;
+mod dead_letter_id;
+mod dead_letter_times;
 mod delivery_report;
 mod delivery_reports;
+mod get_dead_letter;
 mod get_message;
 mod get_message_events;
 mod get_statistics;
@@ -15,6 +19,7 @@ mod idempotency_key;
 mod internal_token;
 mod json_body;
 mod list;
+mod list_dead_letters;
 mod list_failed_messages;
 mod list_messages;
 mod list_query;
@@ -25,6 +30,8 @@ pub mod message_request;
 mod methods;
 mod observation;
 mod openapi;
+mod redrive_dead_letter;
+mod redrive_dead_letters;
 mod report_request;
 mod request_id;
 mod retry_failed_messages;
@@ -128,7 +135,11 @@ pub fn public(state: AppState, access: AccessControl) -> Router {
         .route("/v1/messages/{id}/events", needs(Scope::Read, get(get_message_events::handle)))
         .route("/v1/messages/{id}/cancel", needs(Scope::Send, post(cancel_message::handle)))
         .route("/v1/messages/{id}/retry", needs(Scope::Send, post(retry_message::handle)))
-        .route("/v1/users/{user_id}/messages", needs(Scope::Read, get(list_user_messages::handle)));
+        .route("/v1/users/{user_id}/messages", needs(Scope::Read, get(list_user_messages::handle)))
+        .route("/v1/dead-letters", needs(Scope::Admin, get(list_dead_letters::handle)))
+        .route("/v1/dead-letters/redrive", needs(Scope::Admin, post(redrive_dead_letters::handle)))
+        .route("/v1/dead-letters/{id}", needs(Scope::Admin, get(get_dead_letter::handle)))
+        .route("/v1/dead-letters/{id}/redrive", needs(Scope::Admin, post(redrive_dead_letter::handle)));
     let admitted = middleware::from_fn_with_state(refusals.clone(), access::admit);
     let identified = middleware::map_request_with_state(access, access::identify);
     with_common_behaviour(with_fallbacks(routes).layer(admitted), state).layer(identified).merge(openapi::routes())

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::AccessControl,
     config::{Config, Secret},
+    dead_letters,
     ingest::Ingest,
     maintenance::{self, Retention},
     metrics::Metrics,
@@ -57,6 +58,8 @@ pub struct Parts {
     pub kafka: kafka::Settings,
     /// Topics to which accepted messages are published.
     pub topics: Topics,
+    /// Where dead letters are read.
+    pub dead_letters: dead_letters::Source,
     /// How many stored messages may wait for Kafka, and for how long.
     pub outbox: Limits,
     /// For how long messages are kept.
@@ -135,6 +138,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
     let ingest = Ingest::start(&store, &handover, &metrics, backlog, &closing, &mut workers);
     // The relay ends when the writers, which hold the other handovers, have ended.
     drop(handover);
+    dead_letters::start(&parts.kafka, parts.dead_letters, &store, &metrics, &stopping, &mut workers)?;
 
     let rules =
         Rules { number_validation: parts.number_validation, longest_delay: parts.message_retention.longest_delay() };

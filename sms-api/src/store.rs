@@ -3,12 +3,14 @@
 //! A function is named for what it promises, and each promise is one statement, so that it holds or does not
 //! hold as a whole. A new promise is a function in the file of its table below `store/`.
 
+mod dead_letters;
 mod due;
 mod events;
 mod lists;
 mod messages;
 mod outbox;
 pub mod partitions;
+mod redrive;
 mod reports;
 pub mod schema;
 mod statistics;
@@ -21,11 +23,13 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, types::PgInterval},
 };
 
+pub use dead_letters::{DeadLetterFilter, KeptDeadLetters};
 pub use due::{Changed, Looked, Searched};
 pub use events::Event;
 pub use lists::{Count, DEEPEST, Filter, Listed};
 pub use messages::Batch;
 pub use outbox::{LEASE, OutboxRow, PendingMessage, Unpublished};
+pub use redrive::{RedrivenOne, RedrivenSome};
 pub use reports::RetryFailed;
 pub use statistics::Folded;
 
@@ -38,7 +42,7 @@ const LOCK_TIMEOUT: &str = "1s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one replica for everything but storing messages: the relay and its recovery, two at times for
-/// maintenance, and a few for reads and reports.
+/// maintenance, one for dead letters, and a few for reads and reports.
 const CONNECTIONS: u32 = 8;
 /// Connections for storing messages, one for each writer: however many reports come, messages need not wait for them.
 const WRITERS: u32 = 2;

@@ -19,7 +19,7 @@ use crate::Error;
 #[derive(Debug)]
 pub struct Claim {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Claim {
@@ -30,7 +30,7 @@ impl Claim {
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(Error::file("create", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Claim { folder, _lock: lock }),
+            Ok(()) => Ok(Claim { folder, lock }),
             Err(TryLockError::WouldBlock) => Err(Error::FolderInUse { path: folder }),
             Err(TryLockError::Error(source)) => Err(Error::File { action: "lock", path, source }),
         }
@@ -70,6 +70,14 @@ impl Claim {
 
     fn pid_file(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.pid"))
+    }
+}
+
+impl Drop for Claim {
+    /// Closing the file would not do: a process that another thread is just starting has it, too, for a moment.
+    fn drop(&mut self) {
+        // An error means that the file, and with it the lock, is gone.
+        let _ = self.lock.unlock();
     }
 }
 

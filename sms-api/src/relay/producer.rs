@@ -1,4 +1,4 @@
-//! The Kafka producer: the only file of this service that knows rdkafka.
+//! The Kafka producer. Beside the consumer of dead letters the only file of this service that knows rdkafka.
 
 use std::collections::BTreeMap;
 

@@ -1,26 +1,26 @@
 //! Where a list goes on: opaque to clients, so that it can change.
 
+use std::fmt::Debug;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-
-use crate::store::Filter;
 
 /// What a cursor of this kind starts with.
 const VERSION: char = '1';
 
-/// The cursor of what comes after the message `last` in a list with this filter.
-pub fn encode(last: Uuid, filter: &Filter) -> String {
+/// The cursor of what comes after `last` in a list with this filter.
+pub fn encode(last: Uuid, filter: &impl Debug) -> String {
     format!("{VERSION}{}{:08x}", last.simple(), fingerprint(filter))
 }
 
-/// The last message before the rest of the list; `None` where the cursor is not one of a list with this filter.
-pub fn decode(cursor: &str, filter: &Filter) -> Option<Uuid> {
+/// The last one before the rest of the list; `None` where the cursor is not one of a list with this filter.
+pub fn decode(cursor: &str, filter: &impl Debug) -> Option<Uuid> {
     let (last, filtered) = cursor.strip_prefix(VERSION)?.split_at_checked(32)?;
     (filtered == format!("{:08x}", fingerprint(filter))).then(|| Uuid::try_parse(last).ok())?
 }
 
-/// A cursor of another list would leave out messages without a word.
-fn fingerprint(filter: &Filter) -> u32 {
+/// A cursor of another list would leave out something without a word.
+fn fingerprint(filter: &impl Debug) -> u32 {
     let hash = Sha256::digest(format!("{filter:?}"));
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
@@ -30,7 +30,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::Status;
+    use crate::{message::Status, store::Filter};
 
     proptest! {
         #[test]

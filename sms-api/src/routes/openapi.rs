@@ -13,8 +13,9 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    cancel_message, get_message, get_message_events, get_statistics, list_failed_messages, list_messages,
-    list_user_messages, retry_failed_messages, retry_message, send_batch, send_message,
+    cancel_message, get_dead_letter, get_message, get_message_events, get_statistics, list_dead_letters,
+    list_failed_messages, list_messages, list_user_messages, redrive_dead_letter, redrive_dead_letters,
+    retry_failed_messages, retry_message, send_batch, send_message,
 };
 use crate::problem::ProblemBody;
 
@@ -37,6 +38,10 @@ use crate::problem::ProblemBody;
         cancel_message::handle,
         retry_message::handle,
         list_user_messages::handle,
+        list_dead_letters::handle,
+        redrive_dead_letters::handle,
+        get_dead_letter::handle,
+        redrive_dead_letter::handle,
     ),
     components(schemas(ProblemBody)),
     modifiers(&CommonAnswers, &Keys),
@@ -62,7 +67,7 @@ impl Modify for CommonAnswers {
                 add(operation, "500", "A fault of this service");
                 add(operation, "503", "Not at this time; Retry-After says when to try again");
                 if path.contains("{id}") {
-                    add(operation, "404", "There is no such message, or it is another tenant's");
+                    add(operation, "404", "There is nothing with this id, or it is another tenant's");
                 }
                 if operation.request_body.is_some() {
                     add(operation, "408", "The body did not arrive in time");

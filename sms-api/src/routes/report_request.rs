@@ -4,10 +4,10 @@ use contract::{DeliveryReport, DeliveryStatus};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::problem::Violation;
-
-/// Longest failure reason that is kept, in characters.
-const LONGEST_REASON: usize = 500;
+use crate::{
+    message::{LONGEST_REASON, storable},
+    problem::Violation,
+};
 
 /// Reads a report field by field, so that every wrong one is named.
 pub fn parse(mut body: Map<String, Value>) -> Result<DeliveryReport, Vec<Violation>> {
@@ -100,13 +100,11 @@ fn take<T: DeserializeOwned>(
     }
 }
 
-/// What is stored as the reason: none where there is nothing to explain; otherwise never so much, or such, that
-/// PostgreSQL would refuse it, because the report itself must get through.
+/// What is stored as the reason: none where there is nothing to explain.
 fn kept_reason(status: DeliveryStatus, reason: &str) -> Option<String> {
-    let kept = || reason.chars().take(LONGEST_REASON).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c });
     match status {
         DeliveryStatus::Sent | DeliveryStatus::Expired => None,
-        DeliveryStatus::Failed | DeliveryStatus::Unknown => Some(kept().collect()),
+        DeliveryStatus::Failed | DeliveryStatus::Unknown => Some(storable(reason, LONGEST_REASON)),
     }
 }
 

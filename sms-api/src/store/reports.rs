@@ -148,7 +148,7 @@ impl Store {
 
 /// The first and the last of the ids: they name the partitions, which a list of ids does not, and the others need
 /// not be looked at.
-fn bounds(ids: &[Uuid]) -> (Uuid, Uuid) {
+pub(super) fn bounds(ids: &[Uuid]) -> (Uuid, Uuid) {
     let first = ids.iter().min().copied().unwrap_or_default();
     (first, ids.iter().max().copied().unwrap_or_default())
 }

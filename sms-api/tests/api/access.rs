@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every URL of the public API, with the scope that it needs.
-const URLS: [(Method, &str, &str); 11] = [
+const URLS: [(Method, &str, &str); 15] = [
     (Method::POST, "/v1/messages", "send"),
     (Method::GET, "/v1/messages", "read"),
     (Method::POST, "/v1/messages/batch", "send"),
@@ -25,6 +25,10 @@ const URLS: [(Method, &str, &str); 11] = [
     (Method::POST, "/v1/messages/00000000-0000-0000-0000-000000000000/cancel", "send"),
     (Method::POST, "/v1/messages/00000000-0000-0000-0000-000000000000/retry", "send"),
     (Method::GET, "/v1/users/+15550100/messages", "read"),
+    (Method::GET, "/v1/dead-letters", "admin"),
+    (Method::POST, "/v1/dead-letters/redrive", "admin"),
+    (Method::GET, "/v1/dead-letters/00000000-0000-0000-0000-000000000000", "admin"),
+    (Method::POST, "/v1/dead-letters/00000000-0000-0000-0000-000000000000/redrive", "admin"),
 ];
 
 async fn problem(request: RequestBuilder, status: u16, code: &str) -> (HeaderMap, Value) {
@@ -112,7 +116,7 @@ async fn a_key_opens_the_urls_of_its_scopes_and_no_others(database: PgPool) {
         problem(replica.public(Method::GET, "/").bearer_auth(key), 404, "NOT_FOUND").await;
         let put = replica.public(Method::PUT, "/v1/messages").bearer_auth(key);
         let (headers, _) = problem(put, 405, "METHOD_NOT_ALLOWED").await;
-        assert_eq!(headers["allow"], "POST,OPTIONS");
+        assert_eq!(headers["allow"], "POST,GET,HEAD,OPTIONS");
     }
     assert_eq!(replica.metric(r#"http_requests_refused_total{reason="MissingScope"}"#).await, refused);
     replica.stop().await;

@@ -86,6 +86,8 @@ async fn options_tells_what_a_url_allows(database: PgPool) {
     for (request, allow) in [
         (replica.public(Method::OPTIONS, "/v1/messages"), "POST,GET,HEAD,OPTIONS"),
         (replica.public(Method::OPTIONS, "/v1/messages/abc"), "GET,HEAD,OPTIONS"),
+        (replica.public(Method::OPTIONS, "/v1/dead-letters"), "GET,HEAD,OPTIONS"),
+        (replica.public(Method::OPTIONS, "/v1/dead-letters/redrive"), "POST,OPTIONS"),
         (internal, "POST,OPTIONS"),
     ] {
         let response = request.send().await.expect("an answer");

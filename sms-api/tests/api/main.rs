@@ -6,6 +6,8 @@
 mod access;
 mod api_keys;
 mod batches;
+mod dead_letter_topic;
+mod dead_letters;
 mod dry_run;
 mod endpoints;
 mod events;
@@ -17,6 +19,7 @@ mod logs;
 mod partitions;
 mod publishing;
 mod rate_limit;
+mod redrive;
 mod replica;
 mod reports;
 mod request_id;

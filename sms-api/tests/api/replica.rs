@@ -8,6 +8,7 @@ use sms_api::{
     Listeners, Parts,
     access::AccessControl,
     config::Secret,
+    dead_letters,
     relay::{Limits, Topics},
     routes::message_request::NumberValidation,
     serve,
@@ -82,9 +83,15 @@ impl Replica {
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("a bound address"));
         let (public, internal) = (url(&listeners.public), url(&listeners.internal));
         let observability = url(&listeners.observability);
+        // Nobody made the topic, unless the test is about dead letters.
+        let dead_letter_topic = topic::dead_letter_topic(&topics);
         let mut parts = Parts {
             database,
             kafka,
+            dead_letters: dead_letters::Source {
+                group: format!("{dead_letter_topic}-sms-api"),
+                topic: dead_letter_topic,
+            },
             topics,
             outbox: Limits { messages: 1_000_000, age: Duration::from_hours(1) },
             message_retention: "90d".parse().expect("a valid retention"),

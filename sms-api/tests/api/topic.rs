@@ -67,6 +67,11 @@ pub fn lanes(name: &str) -> Topics {
     Topics { high: format!("{name}-high"), normal: name.to_owned(), low: format!("{name}-low") }
 }
 
+/// The dead letter topic that goes with the lanes.
+pub fn dead_letter_topic(lanes: &Topics) -> String {
+    format!("{}-dlq", lanes.normal)
+}
+
 fn decode(record: &BorrowedMessage<'_>) -> Record {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     Record {

@@ -1,0 +1,262 @@
+//! What the processors gave up.
+
+use std::ops::Range;
+
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{Error, Store, reports::bounds};
+use crate::{
+    access::DEFAULT_TENANT,
+    dead_letters::{DeadLetter, NewDeadLetter, Origin},
+    message::Status,
+};
+
+/// What storing dead letters did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptDeadLetters {
+    /// How many were not stored before.
+    pub stored: u64,
+    /// How many messages became FAILED.
+    pub failed: u64,
+}
+
+/// Which dead letters a client wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Ids, and so times.
+    pub ids: Range<Uuid>,
+    /// Only those of one message.
+    pub message_id: Option<Uuid>,
+    /// Only those that were sent again, or only those that were not.
+    pub redriven: Option<bool>,
+}
+
+/// A dead letter and its message's state as they are read.
+#[derive(sqlx::FromRow)]
+struct DeadLetterRow {
+    id: Uuid,
+    message_id: Option<Uuid>,
+    attempt: Option<i32>,
+    status: Option<Status>,
+    present_attempt: Option<i32>,
+    origin_topic: Option<String>,
+    origin_partition: Option<i32>,
+    origin_offset: Option<i64>,
+    record: Option<String>,
+    error: String,
+    redriven_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<DeadLetterRow> for DeadLetter {
+    fn from(row: DeadLetterRow) -> Self {
+        let origin = row.origin_topic.zip(row.origin_partition).zip(row.origin_offset);
+        Self {
+            id: row.id,
+            asked_for: row.message_id.zip(row.attempt),
+            message: row.status.zip(row.present_attempt),
+            origin: origin.map(|((topic, partition), offset)| Origin { topic, partition, offset }),
+            record: row.record,
+            error: row.error,
+            redriven_at: row.redriven_at.map(jiff_sqlx::Timestamp::to_jiff),
+        }
+    }
+}
+
+impl Store {
+    /// Stores dead letters, all or none, each once however often it is read; their messages become FAILED where they
+    /// are neither final nor in a later attempt. A dead letter is its message's tenant's; one of no known message, such as
+    /// an undecodable one, is that of the tenant who is there when nobody names one.
+    pub async fn keep_dead_letters(&self, letters: &[NewDeadLetter]) -> Result<KeptDeadLetters, Error> {
+        let rows = Rows::of(letters);
+        let (first, last) = bounds(&rows.message_ids.iter().copied().flatten().collect::<Vec<_>>());
+        let (stored, failed): (i64, i64) = self
+            .run(async |db| {
+                sqlx::query_as(
+                    "with given as materialized (
+                         select * from unnest(
+                             $1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::uuid[], $6::integer[],
+                             $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[]
+                         ) as given (
+                             id, topic_partition, topic_offset, topic_timestamp, message_id, attempt,
+                             origin_topic, origin_partition, origin_offset, record, error, reason
+                         )
+                     ),
+                     known as materialized (
+                         select message.id, message.tenant
+                         from message
+                         where message.id in (select message_id from given) and message.id between $14 and $15
+                     ),
+                     stored as (
+                         insert into dead_letter (
+                             id, topic_partition, topic_offset, topic_timestamp, tenant, message_id, attempt,
+                             origin_topic, origin_partition, origin_offset, record, error
+                         )
+                         select given.id, topic_partition, topic_offset, topic_timestamp,
+                             coalesce(known.tenant, $13), message_id, attempt,
+                             origin_topic, origin_partition, origin_offset, record, error
+                         from given left join known on known.id = message_id
+                         order by topic_partition, topic_offset
+                         on conflict (topic_partition, topic_offset, topic_timestamp) do nothing
+                         returning id
+                     ),
+                     latest as materialized (
+                         select distinct on (message_id) message_id, attempt, reason
+                         from given join stored using (id)
+                         where message_id is not null
+                         order by message_id, attempt desc
+                     ),
+                     failed as (
+                         update message
+                         set status = 'FAILED', updated_at = now(), retry_at = null, failure_reason = reason
+                         from latest
+                         where message.id = message_id and message.id between $14 and $15
+                             and message.status in ('PENDING', 'UNKNOWN') and message.attempt <= latest.attempt
+                         returning message.id
+                     )
+                     select (select count(*) from stored), (select count(*) from failed)",
+                )
+                .bind(&rows.ids)
+                .bind(&rows.partitions)
+                .bind(&rows.offsets)
+                .bind(&rows.timestamps)
+                .bind(&rows.message_ids)
+                .bind(&rows.attempts)
+                .bind(&rows.origin_topics)
+                .bind(&rows.origin_partitions)
+                .bind(&rows.origin_offsets)
+                .bind(&rows.records)
+                .bind(&rows.errors)
+                .bind(&rows.reasons)
+                .bind(DEFAULT_TENANT)
+                .bind(first)
+                .bind(last)
+                .fetch_one(db)
+                .await
+            })
+            .await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or_default();
+        Ok(KeptDeadLetters { stored: count(stored), failed: count(failed) })
+    }
+
+    /// Up to `limit` of the tenant's dead letters, newest first and without their records.
+    pub async fn dead_letters(
+        &self,
+        tenant: &str,
+        wanted: &DeadLetterFilter,
+        limit: i64,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let mut query = select(Records::LeftOut);
+        query.push(" where dead_letter.tenant = ").push_bind(tenant);
+        query.push(" and dead_letter.id >= ").push_bind(wanted.ids.start);
+        query.push(" and dead_letter.id < ").push_bind(wanted.ids.end);
+        if let Some(message_id) = wanted.message_id {
+            query.push(" and dead_letter.message_id = ").push_bind(message_id);
+        }
+        match wanted.redriven {
+            None => {}
+            // Spelled out, because each has its index.
+            Some(true) => drop(query.push(" and redriven_at is not null")),
+            Some(false) => drop(query.push(" and redriven_at is null")),
+        }
+        query.push(" order by dead_letter.id desc limit ").push_bind(limit);
+        let rows: Vec<DeadLetterRow> = self.run(async |db| query.build_query_as().fetch_all(db).await).await?;
+        Ok(rows.into_iter().map(DeadLetter::from).collect())
+    }
+
+    /// The tenant's dead letter with its record.
+    pub async fn dead_letter(&self, tenant: &str, id: Uuid) -> Result<Option<DeadLetter>, Error> {
+        self.run(async |db| dead_letter(db, tenant, id).await).await
+    }
+
+    /// Deletes dead letters with an id before `before`, in part when they are many; says how many.
+    pub async fn delete_dead_letters(&self, before: Uuid, at_most: i64) -> Result<u64, Error> {
+        self.run(async |db| {
+            sqlx::query(
+                "delete from dead_letter
+                 where id = any(array(select id from dead_letter where id < $1 order by id limit $2))",
+            )
+            .bind(before)
+            .bind(at_most)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected())
+        })
+        .await
+    }
+}
+
+/// The tenant's dead letter with its record.
+pub(super) async fn dead_letter(db: &mut PgConnection, tenant: &str, id: Uuid) -> sqlx::Result<Option<DeadLetter>> {
+    let mut query = select(Records::Included);
+    query.push(" where dead_letter.tenant = ").push_bind(tenant).push(" and dead_letter.id = ").push_bind(id);
+    let row: Option<DeadLetterRow> = query.build_query_as().fetch_optional(db).await?;
+    Ok(row.map(DeadLetter::from))
+}
+
+/// Whether the records themselves are read; they can be large.
+#[derive(Clone, Copy)]
+enum Records {
+    Included,
+    LeftOut,
+}
+
+/// One list of columns for every statement that reads dead letters. Each message is looked up on its own, by its id:
+/// no plan may read a whole table of messages for a page of dead letters.
+fn select(records: Records) -> QueryBuilder<Postgres> {
+    let record = match records {
+        Records::Included => "record",
+        Records::LeftOut => "null::text as record",
+    };
+    let mut query = QueryBuilder::new(
+        "select dead_letter.id, message_id, dead_letter.attempt, status, present_attempt,
+             origin_topic, origin_partition, origin_offset, error, redriven_at, ",
+    );
+    query.push(record).push(
+        " from dead_letter
+             left join lateral (
+                 select status, message.attempt as present_attempt from message
+                 where message.id = message_id and message.tenant = dead_letter.tenant limit 1
+             ) as present on true",
+    );
+    query
+}
+
+/// Dead letters as the columns that a statement takes.
+#[derive(Default)]
+struct Rows<'a> {
+    ids: Vec<Uuid>,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    message_ids: Vec<Option<Uuid>>,
+    attempts: Vec<Option<i32>>,
+    origin_topics: Vec<Option<&'a str>>,
+    origin_partitions: Vec<Option<i32>>,
+    origin_offsets: Vec<Option<i64>>,
+    records: Vec<&'a str>,
+    errors: Vec<&'a str>,
+    reasons: Vec<&'a str>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(letters: &'a [NewDeadLetter]) -> Self {
+        let mut rows = Self::default();
+        for letter in letters {
+            let (message_id, attempt) = letter.asked_for.unzip();
+            rows.ids.push(letter.id);
+            rows.partitions.push(letter.place.partition);
+            rows.offsets.push(letter.place.offset);
+            rows.timestamps.push(letter.place.timestamp);
+            rows.message_ids.push(message_id);
+            rows.attempts.push(attempt);
+            rows.origin_topics.push(letter.origin.as_ref().map(|origin| origin.topic.as_str()));
+            rows.origin_partitions.push(letter.origin.as_ref().map(|origin| origin.partition));
+            rows.origin_offsets.push(letter.origin.as_ref().map(|origin| origin.offset));
+            rows.records.push(&letter.record);
+            rows.errors.push(&letter.error);
+            rows.reasons.push(&letter.failure_reason);
+        }
+        rows
+    }
+}
