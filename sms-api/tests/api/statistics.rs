@@ -19,7 +19,12 @@ use crate::{
 };
 
 async fn statistics(replica: &Replica) -> Value {
-    let response = replica.public(Method::GET, "/v1/messages/stats").send().await.expect("an answer");
+    // A question that had to wait for too long, behind many reports, is asked again.
+    let response = eventually("an answer", async || {
+        let response = replica.public(Method::GET, "/v1/messages/stats").send().await.expect("an answer");
+        (response.status() != 503).then_some(response)
+    });
+    let response = response.await;
     assert_eq!(response.status(), 200);
     response.json().await.expect("a JSON body")
 }
@@ -82,7 +87,7 @@ async fn statistics_equal_a_scan_after_everything_at_once(database: PgPool) {
         .expect("a new constraint");
     let (store, done) = (store(&database), CancellationToken::new());
     let traffic = async {
-        join_all((0..300_usize).map(async |n| {
+        join_all((0..120_usize).map(async |n| {
             let replica = &replicas[n % 2];
             let response = replica.post(&message(&n.to_string())).await;
             assert_eq!(response.status(), 202);
@@ -122,8 +127,8 @@ async fn statistics_equal_a_scan_after_everything_at_once(database: PgPool) {
     tokio::join!(traffic, reading);
 
     let scanned = scan(&database).await;
-    assert_eq!(scanned.values().sum::<i64>(), 300);
-    assert_eq!(scanned["PENDING"], 90);
+    assert_eq!(scanned.values().sum::<i64>(), 120);
+    assert_eq!(scanned["PENDING"], 36);
     let (sent, failed) = (scanned["SENT"], scanned["FAILED"]);
     for _ in 0..2 {
         let found = statistics(&replicas[1]).await;
@@ -132,12 +137,12 @@ async fn statistics_equal_a_scan_after_everything_at_once(database: PgPool) {
         }
         assert_eq!(
             [&found["total_messages"], &found["pending_messages"], &found["sent_messages"], &found["failed_messages"]],
-            [300, scanned["PENDING"], sent, failed].map(|count| json!(count)).each_ref()
+            [120, scanned["PENDING"], sent, failed].map(|count| json!(count)).each_ref()
         );
         let [sent_share, finished] = [sent, sent + failed].map(|count| f64::from(i32::try_from(count).expect("few")));
         assert_eq!(found["success_rate"], json!(sent_share / finished));
         for span in ["last_minute", "last_hour", "last_day"] {
-            assert_eq!(found[span], json!({ "accepted": 300, "sent": sent, "failed": failed }), "{span}");
+            assert_eq!(found[span], json!({ "accepted": 120, "sent": sent, "failed": failed }), "{span}");
         }
         fold(&store).await;
     }
