@@ -79,6 +79,11 @@ async fn measure_phases(
     let database = Database::connect(&options).await?;
     let watched = servers.watched(&sms_api);
     let mut bench = Bench { sms_api, options, database, topic, watched, duration: arguments.phase_duration() };
+    if arguments.phases().into_iter().any(Phase::is_service) {
+        // Kafka's Java compiles what it runs often, and everybody's buffers fill.
+        println!("warming up");
+        bench.load(Phase::Single256).await.context("the warm-up failed")?;
+    }
     let rounds = arguments.rounds.get();
     for round in 1..=rounds {
         for phase in arguments.phases() {

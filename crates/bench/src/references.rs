@@ -40,8 +40,7 @@ static MANY_ROWS: LazyLock<String> = LazyLock::new(|| {
 pub enum Reference {
     /// A statement and a transaction for each row.
     SingleRow,
-    /// A statement and a transaction for [`BATCH`] rows. Arrays, because a list of values, whose thousands of
-    /// parameters PostgreSQL has to parse, is slower.
+    /// A statement and a transaction for [`BATCH`] rows, as arrays; a list of values costs PostgreSQL as much.
     ManyRows,
 }
 
