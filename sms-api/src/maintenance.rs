@@ -179,8 +179,8 @@ async fn forget_old_keys(store: &Store) {
     }
 }
 
-/// Looks once at what partitions there are, and does what [`plan`] says; then deletes dead letters past retention. Ends at the first failure: the next
-/// change would make others wait just as long.
+/// Looks once at what partitions there are, and does what [`plan`] says; then deletes dead letters past retention.
+/// Ends at the first failure: the next change would make others wait just as long.
 pub async fn tend_partitions(store: &Store, retention: Retention) -> Result<Tended, Error> {
     let existing = store.partitions().await?;
     let plan = plan(&existing.partitions, existing.now, retention);
