@@ -28,10 +28,13 @@ create table message (
     -- cease to be a HOT update. Rare statuses are found through the table rare_status.
 ) partition by range (id);
 
+-- With the tenant before the number, so that a list never reads, and its cursor never names, what is somebody else's.
+create index message_sender on message (tenant, sender, id);
+create index message_recipient on message (tenant, recipient, id);
+create index message_client_reference on message (tenant, client_reference, id) where client_reference is not null;
+-- The last one: of indexes that seem to cost the same, as all do while a partition is empty, PostgreSQL takes the one that
+-- was made last, and a message is asked for by tenant and id.
 create index message_tenant on message (tenant, id);
-create index message_sender on message (sender, id);
-create index message_recipient on message (recipient, id);
-create index message_client_reference on message (client_reference, id) where client_reference is not null;
 
 -- Takes what has no partition: ids of a clock that is days wrong, or of a time in which nobody made partitions.
 -- Such a message is accepted, found and kept like every other one, and moves when its partition is made. The

@@ -26,7 +26,7 @@ use sqlx::{
 pub use dead_letters::{DeadLetterFilter, KeptDeadLetters};
 pub use due::{Changed, Looked, Searched};
 pub use events::Event;
-pub use lists::{Count, DEEPEST, Filter, Listed};
+pub use lists::{Count, DEEPEST, Filter, Listed, Retried};
 pub use messages::Batch;
 pub use outbox::{LEASE, OutboxRow, PendingMessage, Unpublished};
 pub use redrive::{RedrivenOne, RedrivenSome};
@@ -42,7 +42,7 @@ const LOCK_TIMEOUT: &str = "1s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one replica for everything but storing messages: the relay and its recovery, two at times for
-/// maintenance, one for dead letters, and a few for reads and reports.
+/// maintenance, one for dead letters, and a few for reads and reports. Lists have [their own](lists).
 const CONNECTIONS: u32 = 8;
 /// Connections for storing messages, one for each writer: however many reports come, messages need not wait for them.
 const WRITERS: u32 = 2;
@@ -128,18 +128,20 @@ fn interval(duration: Duration) -> PgInterval {
 pub struct Store {
     pool: PgPool,
     writers: PgPool,
+    lists: PgPool,
 }
 
 impl Store {
-    /// Uses the connections of `pool`, and for storing messages a few of its own to the same database.
+    /// Uses the connections of `pool`, and a few of its own to the same database for storing messages and for lists.
     pub fn new(pool: PgPool) -> Self {
         let writers = self::pool((*pool.connect_options()).clone(), WRITERS);
-        Self { pool, writers }
+        let lists = lists::connections((*pool.connect_options()).clone());
+        Self { pool, writers, lists }
     }
 
     /// Ends all connections.
     pub async fn close(&self) {
-        futures::join!(self.pool.close(), self.writers.close());
+        futures::join!(self.pool.close(), self.writers.close(), self.lists.close());
     }
 
     /// Runs one statement or transaction within [`ANSWER_TIMEOUT`].

@@ -80,8 +80,7 @@ pub async fn answer(
         Part::After { limit } => (0, limit),
         Part::Page { page, size } => (page * size, size),
     };
-    let rest = Filter { before: after.map_or(filter.before, |after| after.min(filter.before)), ..filter.clone() };
-    let listed = app.store.list(&caller.tenant, &rest, skipped, limit).await;
+    let listed = app.store.list(&caller.tenant, &filter.after(after), skipped, limit).await;
     let Listed { messages, goes_on_after } = listed.map_err(|error| away("messages cannot be read", &error))?;
     let messages = messages.into_iter().map(MessageBody::from).collect();
     let next_cursor = goes_on_after.map(|last| cursor::encode(last, &filter));

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 
 use super::{
@@ -22,8 +22,10 @@ use crate::problem::Problem;
 pub async fn handle(
     State(app): State<AppState>,
     caller: Caller,
-    Path(user): Path<String>,
+    user: Result<Path<String>, PathRejection>,
     query: ListQuery,
 ) -> Result<Json<ListBody>, Problem> {
+    // What is no UTF-8 is no number either.
+    let user = user.map(|Path(user)| user).unwrap_or_default();
     list::answer(&app, &caller, query, List::OfUser(&user)).await
 }

@@ -12,11 +12,13 @@ use serde_json::Value;
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::{AppState, away, caller::Caller, json_body::JsonBody, message_request::is_reference};
+use super::{AppState, away, caller::Caller, cursor, json_body::JsonBody, message_request::is_reference};
 use crate::{
+    message::Status,
     problem::{Problem, Violation},
-    store::{DEEPEST, Filter},
+    store::{DEEPEST, Filter, Retried},
 };
 
 /// How many messages are sent again when nobody says.
@@ -34,19 +36,34 @@ pub struct RetryRequest {
     #[schema(schema_with = super::message_request::client_reference_schema)]
     #[serde(default)]
     client_reference: Value,
-    #[schema(value_type = Option<uuid::Uuid>)]
+    #[schema(value_type = Option<Uuid>)]
     #[serde(default)]
     batch_id: Value,
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10000)]
     #[serde(default)]
     limit: Value,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    cursor: Value,
 }
 
-/// The body of the answer.
+/// What is wished for, proven usable.
+struct Wish {
+    /// Which messages.
+    filter: Filter,
+    /// The message after which to begin.
+    after: Option<Uuid>,
+    /// How many at most.
+    limit: u32,
+}
+
+/// The body of the answer. Where there may be more, the same wish with this cursor goes on; without it, it begins anew.
 #[derive(Serialize, ToSchema)]
-pub struct Retried {
+pub struct RetryAnswer {
     retried_count: usize,
     more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// Sends the caller's FAILED messages again, each as its next attempt, newest first. Answers 202: they are stored as
@@ -54,18 +71,21 @@ pub struct Retried {
 #[utoipa::path(
     post, path = "/v1/messages/failed/retry", operation_id = "retryFailedMessages", tag = "messages",
     request_body = RetryRequest,
-    responses((status = 202, description = "So many messages are on their way again", body = Retried)),
+    responses((status = 202, description = "So many messages are on their way again", body = RetryAnswer)),
 )]
 pub async fn handle(State(app): State<AppState>, caller: Caller, body: JsonBody) -> Result<Response, Problem> {
-    let (filter, limit) = body.decode::<RetryRequest>()?.validate().map_err(Problem::invalid_fields)?;
+    let Wish { filter, after, limit } = body.decode::<RetryRequest>()?.validate().map_err(Problem::invalid_fields)?;
     let traceparent = traceparent_of(&Span::current());
-    let sent = app.store.retry_all(&caller.tenant, &filter, limit, traceparent.as_deref(), app.republish_after).await;
-    let (retried_count, more) = sent.map_err(|error| away("messages cannot be changed", &error))?;
-    Ok((StatusCode::ACCEPTED, Json(Retried { retried_count, more })).into_response())
+    let rest = filter.after(after);
+    let sent = app.store.retry_all(&caller.tenant, &rest, limit, traceparent.as_deref(), app.republish_after).await;
+    let Retried { count, goes_on_after } = sent.map_err(|error| away("messages cannot be changed", &error))?;
+    let next_cursor = goes_on_after.map(|last| cursor::encode(last, &filter));
+    let answer = RetryAnswer { retried_count: count, more: next_cursor.is_some(), next_cursor };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
 impl RetryRequest {
-    fn validate(self) -> Result<(Filter, u32), Vec<Violation>> {
+    fn validate(self) -> Result<Wish, Vec<Violation>> {
         let mut violations = Vec::new();
         let time = "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z";
         let after: Option<Timestamp> = take("created_after", self.created_after, time, &mut violations);
@@ -81,9 +101,14 @@ impl RetryRequest {
         if reference.as_deref().is_some_and(|reference| !is_reference(reference)) {
             violations.push(violation("client_reference", "must have 1 to 255 characters"));
         }
-        let mut filter = Filter { client_reference: reference, ..Filter::default() };
+        let mut filter = Filter { status: Some(Status::Failed), client_reference: reference, ..Filter::default() };
         filter.narrow(after, before, batch_id);
-        if violations.is_empty() { Ok((filter, given.unwrap_or(USUAL))) } else { Err(violations) }
+        let cursor: Option<String> = take("cursor", self.cursor, "must be a string", &mut violations);
+        let after = cursor.as_deref().and_then(|cursor| cursor::decode(cursor, &filter));
+        if cursor.is_some() && after.is_none() {
+            violations.push(violation("cursor", "must be the next_cursor of an answer to the same filters"));
+        }
+        if violations.is_empty() { Ok(Wish { filter, after, limit: given.unwrap_or(USUAL) }) } else { Err(violations) }
     }
 }
 

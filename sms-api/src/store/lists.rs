@@ -4,13 +4,26 @@
 //! [`DEEPEST`] of them are looked at for what the index does not know. So a page can be short, or empty, although
 //! there is more; then it says where to go on.
 
+mod statements;
+
+use std::time::Duration;
+
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use super::{Error, Store, due::send_again, messages::MessageRow};
+use self::statements::{OF_RARE_STATUS, OF_REFERENCE, OF_TENANT, OF_USER, Statements};
+use super::{Error, Store, due::send_again, messages::MessageRow, pool, run_in};
 use crate::message::{Message, Status};
 
 /// How many messages are looked at for one page.
 pub const DEEPEST: u32 = 10_000;
+/// How many messages are sent again by one statement, so that it ends in time.
+const RETRIED_AT_ONCE: u32 = 1_000;
+/// How many times one wish to send failed messages again looks for more of them.
+const LOOKS: u32 = 20;
+/// Connections for lists: however many are read, and however slowly, nothing else waits for them. A plan over ninety
+/// partitions takes one or two megabytes, and each connection keeps its own.
+const CONNECTIONS: u32 = 2;
 
 /// Which messages of a tenant. Its `Debug` form is what cursors are bound to, and holds a number: not for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,160 +73,145 @@ pub enum Count {
     AtLeast(i64),
 }
 
-/// The statements over what one index gives. `$1` is the tenant, `$2` and `$3` bound the ids, and `$4` is what the index
-/// is asked for.
-macro_rules! over {
-    ($scanned:literal) => {
-        Statements {
-            page: concat!(
-                "select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
-                     retry_at, send_at, expires_at, batch_id, client_reference, metadata
-                 from (", $scanned, " order by id desc limit 10000) as scanned
-                 where ($5::text is null or status = $5) and ($6::uuid is null or batch_id = $6)
-                     and ($7::text is null or client_reference = $7) and ($8::text is null or $8 in (sender, recipient))
-                 order by id desc offset $9 limit $10"
-            ),
-            count: concat!(
-                "select count(*)
-                 from (", $scanned, " order by id desc limit 10000) as scanned
-                 where ($5::text is null or status = $5) and ($6::uuid is null or batch_id = $6)
-                     and ($7::text is null or client_reference = $7) and ($8::text is null or $8 in (sender, recipient))"
-            ),
-            end: concat!("select id from (", $scanned, ") as scanned order by id desc offset 9999 limit 1"),
-        }
-    };
+/// What came of a wish to send failed messages again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// How many are sent again.
+    pub count: usize,
+    /// There may be more after this id.
+    pub goes_on_after: Option<Uuid>,
 }
 
-struct Statements {
-    page: &'static str,
-    count: &'static str,
-    /// The last message that is looked at; none when all are.
-    end: &'static str,
+/// A message that was looked at.
+#[derive(sqlx::FromRow)]
+struct Judged {
+    #[sqlx(flatten)]
+    message: MessageRow,
+    /// From 1.
+    number: i64,
+    wanted: bool,
 }
-
-const OF_TENANT: Statements =
-    over!("select * from message where tenant = $1 and id >= $2 and id < $3 and $4::text is null");
-
-const OF_REFERENCE: Statements =
-    over!("select * from message where client_reference = $4 and tenant = $1 and id >= $2 and id < $3");
-
-const OF_USER: Statements = over!(
-    "select * from (
-         (select * from message where sender = $4 and tenant = $1 and id >= $2 and id < $3
-          order by id desc limit 10000)
-         union all
-         (select * from message where recipient = $4 and sender <> $4 and tenant = $1 and id >= $2 and id < $3
-          order by id desc limit 10000)
-     ) as either"
-);
-
-const OF_RARE_STATUS: Statements = over!(
-    "select message.*
-     from rare_status join message on id = message_id
-     where rare_status.tenant = $1 and rare_status.status = $4 and message_id >= $2 and message_id < $3"
-);
 
 impl Filter {
-    /// The statements over the index that leaves the least to be looked at, and what it is asked for.
-    fn statements(&self) -> (Statements, Option<&str>) {
-        match self {
-            Self { client_reference: Some(reference), .. } => (OF_REFERENCE, Some(reference)),
-            Self { user: Some(user), .. } => (OF_USER, Some(user)),
-            Self { status: Some(status), .. } if !matches!(status, Status::Pending | Status::Sent) => {
-                (OF_RARE_STATUS, Some(status.name()))
-            }
-            Self { .. } => (OF_TENANT, None),
+    /// The rest of the list after this message.
+    #[must_use]
+    pub fn after(&self, last: Option<Uuid>) -> Self {
+        Self { before: last.map_or(self.before, |last| last.min(self.before)), ..self.clone() }
+    }
+
+    /// The statements over the index that leaves the least to be looked at, and whether the index knows all that is
+    /// asked for.
+    fn statements(&self) -> (Statements, bool) {
+        let Self { status, user, client_reference, batch_id, .. } = self;
+        let is_rare = status.is_some_and(|status| !matches!(status, Status::Pending | Status::Sent));
+        if client_reference.is_some() {
+            (OF_REFERENCE, user.is_none() && status.is_none() && batch_id.is_none())
+        } else if user.is_some() {
+            (OF_USER, status.is_none() && batch_id.is_none())
+        } else if is_rare {
+            (OF_RARE_STATUS, batch_id.is_none())
+        } else {
+            (OF_TENANT, status.is_none() && batch_id.is_none())
         }
     }
+}
+
+/// Connections for lists to the same database.
+pub(super) fn connections(options: PgConnectOptions) -> PgPool {
+    let in_order_of_an_index =
+        [("enable_sort", "off"), ("enable_incremental_sort", "off"), ("enable_bitmapscan", "off"), ("jit", "off")];
+    pool(options.options(in_order_of_an_index), CONNECTIONS)
 }
 
 impl Store {
     /// Up to `limit` messages of the tenant, newest first, after leaving out `skipped` of them.
     pub async fn list(&self, tenant: &str, filter: &Filter, skipped: u32, limit: u32) -> Result<Listed, Error> {
-        let (statements, key) = filter.statements();
-        let rows: Vec<MessageRow> = self
-            .run(async |db| {
-                sqlx::query_as(statements.page)
-                    .bind(tenant)
-                    .bind(filter.from)
-                    .bind(filter.before)
-                    .bind(key)
-                    .bind(filter.status)
-                    .bind(filter.batch_id)
-                    .bind(&filter.client_reference)
-                    .bind(&filter.user)
-                    .bind(i64::from(skipped))
-                    // One more tells whether there is one more.
-                    .bind(i64::from(limit) + 1)
-                    .fetch_all(db)
-                    .await
-            })
-            .await?;
-        let mut messages: Vec<Message> = rows.into_iter().map(Message::from).collect();
-        let goes_on_after = if messages.len() > limit as usize {
-            messages.truncate(limit as usize);
-            messages.last().map(|message| message.id)
-        } else {
-            self.end_of_scan(&statements, tenant, filter, key).await?
-        };
-        Ok(Listed { messages, goes_on_after })
+        let (statements, _) = filter.statements();
+        let judged: Vec<Judged> = run_in(&self.lists, async |db| {
+            sqlx::query_as(statements.page)
+                .bind(tenant)
+                .bind(filter.from)
+                .bind(filter.before)
+                .bind(filter.status)
+                .bind(&filter.user)
+                .bind(&filter.client_reference)
+                .bind(filter.batch_id)
+                .bind(i64::from(skipped))
+                // One more tells whether there is one more.
+                .bind(i64::from(limit) + 1)
+                .fetch_all(db)
+                .await
+        })
+        .await?;
+        Ok(listed(judged, limit as usize))
     }
 
     /// How many messages of the tenant there are.
     pub async fn count(&self, tenant: &str, filter: &Filter) -> Result<Count, Error> {
-        let (statements, key) = filter.statements();
-        let count: i64 = self
-            .run(async |db| {
-                sqlx::query_scalar(statements.count)
-                    .bind(tenant)
-                    .bind(filter.from)
-                    .bind(filter.before)
-                    .bind(key)
-                    .bind(filter.status)
-                    .bind(filter.batch_id)
-                    .bind(&filter.client_reference)
-                    .bind(&filter.user)
-                    .fetch_one(db)
-                    .await
-            })
-            .await?;
-        let end = self.end_of_scan(&statements, tenant, filter, key).await?;
-        Ok(if end.is_some() { Count::AtLeast(count) } else { Count::Exactly(count) })
-    }
-
-    async fn end_of_scan(
-        &self,
-        statements: &Statements,
-        tenant: &str,
-        filter: &Filter,
-        key: Option<&str>,
-    ) -> Result<Option<Uuid>, Error> {
-        self.run(async |db| {
-            sqlx::query_scalar(statements.end)
+        let (statements, knows_all) = filter.statements();
+        let (wanted, looked_at): (i64, i64) = run_in(&self.lists, async |db| {
+            sqlx::query_as(if knows_all { statements.count_all } else { statements.count })
                 .bind(tenant)
                 .bind(filter.from)
                 .bind(filter.before)
-                .bind(key)
-                .fetch_optional(db)
+                .bind(filter.status)
+                .bind(&filter.user)
+                .bind(&filter.client_reference)
+                .bind(filter.batch_id)
+                .fetch_one(db)
                 .await
         })
-        .await
+        .await?;
+        Ok(if looked_at < i64::from(DEEPEST) { Count::Exactly(wanted) } else { Count::AtLeast(wanted) })
     }
 
-    /// Sends up to `limit` of the tenant's FAILED messages again, newest first; says how many, and whether there
-    /// may be more.
+    /// Sends up to `limit` of the tenant's FAILED messages again, newest first. Where PostgreSQL fails on the way, what
+    /// was done until then stays done, and is told.
     pub async fn retry_all(
         &self,
         tenant: &str,
         filter: &Filter,
         limit: u32,
         traceparent: Option<&str>,
-        forgotten_after: std::time::Duration,
-    ) -> Result<(usize, bool), Error> {
-        let filter = Filter { status: Some(Status::Failed), ..filter.clone() };
-        let listed = self.list(tenant, &filter, 0, limit).await?;
-        let ids: Vec<Uuid> = listed.messages.iter().map(|message| message.id).collect();
-        let sent = self.run(async |db| send_again(db, tenant, &ids, traceparent, forgotten_after).await).await?;
-        Ok((sent.len(), listed.goes_on_after.is_some()))
+        forgotten_after: Duration,
+    ) -> Result<Retried, Error> {
+        let mut rest = Filter { status: Some(Status::Failed), ..filter.clone() };
+        let (mut looked_for, mut retried) = (0, Retried::default());
+        for _ in 0..LOOKS {
+            let wanted = RETRIED_AT_ONCE.min(limit - looked_for);
+            let step = async {
+                let Listed { messages, goes_on_after } = self.list(tenant, &rest, 0, wanted).await?;
+                let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+                let sent =
+                    self.run(async |db| send_again(db, tenant, &ids, traceparent, forgotten_after).await).await?;
+                Ok((ids.len(), sent.len(), goes_on_after))
+            };
+            let (found, sent, goes_on_after) = match step.await {
+                Ok(done) => done,
+                Err(_) if retried.count > 0 => break,
+                Err(error) => return Err(error),
+            };
+            looked_for += u32::try_from(found).unwrap_or(wanted);
+            retried = Retried { count: retried.count + sent, goes_on_after };
+            match goes_on_after {
+                Some(_) if looked_for < limit => rest = rest.after(goes_on_after),
+                _ => break,
+            }
+        }
+        Ok(retried)
     }
+}
+
+fn listed(judged: Vec<Judged>, limit: usize) -> Listed {
+    let is_last = |judged: &&Judged| judged.number == i64::from(DEEPEST);
+    let looked_up_to = judged.last().filter(is_last).map(|judged| judged.message.id);
+    let wanted = judged.into_iter().filter(|judged| judged.wanted);
+    let mut messages: Vec<Message> = wanted.map(|judged| judged.message.into()).collect();
+    let goes_on_after = if messages.len() > limit {
+        messages.truncate(limit);
+        messages.last().map(|message| message.id)
+    } else {
+        looked_up_to
+    };
+    Listed { messages, goes_on_after }
 }

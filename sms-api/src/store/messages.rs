@@ -25,7 +25,7 @@ pub struct Batch {
 /// A message as its row is read. One list of columns for every statement that reads messages.
 #[derive(sqlx::FromRow)]
 pub(super) struct MessageRow {
-    id: Uuid,
+    pub(super) id: Uuid,
     sender: String,
     recipient: String,
     text: String,

@@ -52,7 +52,7 @@ async fn accepted(replica: &Replica, change: impl FnOnce(&mut Value)) -> String 
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_client_of_the_peer_gets_its_pages(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     let empty = json!({ "messages": [], "total_count": 0, "page": 0, "page_size": 20, "total_pages": 0 });
     for path in ["/v1/messages", "/v1/messages/failed", "/v1/users/+15550100/messages"] {
         assert_eq!(list(&replica, path).await, empty, "{path}");
@@ -74,7 +74,7 @@ async fn a_client_of_the_peer_gets_its_pages(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn every_filter_leaves_what_it_says(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     let plain = accepted(&replica, |_| {}).await;
     let other = accepted(&replica, |body| {
         body["sender"] = json!("+4915112345678");
@@ -132,7 +132,7 @@ async fn every_filter_leaves_what_it_says(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_message_to_oneself_is_listed_once(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     let id = accepted(&replica, |body| body["recipient"] = body["sender"].clone()).await;
     assert_eq!(all(&replica, "/v1/users/+15550100/messages").await, [id]);
     replica.stop().await;
@@ -140,7 +140,7 @@ async fn a_message_to_oneself_is_listed_once(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn nobody_sees_the_messages_of_another_tenant(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     let own = accepted(&replica, |body| body["client_reference"] = json!("same")).await;
     for status in ["PENDING", "SENT", "FAILED"] {
         sqlx::query(
@@ -177,7 +177,7 @@ async fn nobody_sees_the_messages_of_another_tenant(database: PgPool) {
 /// What is there when the first page is read comes exactly once, whatever arrives and changes meanwhile.
 #[sqlx::test(migrations = "./migrations")]
 async fn pages_lose_and_repeat_nothing_while_messages_arrive_and_change(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     let mut before = BTreeSet::new();
     for n in 0..40 {
         before.insert(accepted(&replica, |body| body["text"] = json!(n.to_string())).await);
@@ -209,7 +209,7 @@ async fn pages_lose_and_repeat_nothing_while_messages_arrive_and_change(database
 /// Of 25,000 messages the three that match are far apart: pages are short, but go on.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_page_looks_at_so_many_messages_and_says_where_to_go_on(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     sqlx::query(
         "insert into message (id, tenant, sender, recipient, text, status)
          select uuidv7(make_interval(secs => n / 1000.0 - 3600)), 'default', '+12', '+13', 'x',
@@ -236,7 +236,7 @@ async fn a_page_looks_at_so_many_messages_and_says_where_to_go_on(database: PgPo
 
 #[sqlx::test(migrations = "./migrations")]
 async fn what_is_no_list_is_refused_with_the_parameter_named(database: PgPool) {
-    let replica = Replica::start(&database, &Topic::create().await).await;
+    let replica = Replica::without_kafka(&database).await;
     for (path, field, message) in [
         ("/v1/messages?size=0", "listMessages.size", "must be greater than or equal to 1"),
         ("/v1/messages/failed?size=101", "getFailedMessages.size", "must be less than or equal to 100"),
@@ -281,23 +281,27 @@ async fn failed_messages_are_sent_again_by_filter_and_only_they(database: PgPool
         let response = request.send().await.expect("an answer");
         (response.status().as_u16(), response.json::<Value>().await.expect("a JSON body"))
     };
-    assert_eq!(
-        retry(json!({ "client_reference": "mine", "limit": 2 })).await,
-        (202, json!({ "retried_count": 2, "more": true }))
-    );
+    let mut wish = json!({ "client_reference": "mine", "limit": 2 });
+    let (status, answer) = retry(wish.clone()).await;
+    assert_eq!((status, &answer["retried_count"], &answer["more"]), (202, &json!(2), &json!(true)));
+    wish["cursor"] = answer["next_cursor"].clone();
     for _ in 0..2 {
         let record = topic.next().await;
         assert_eq!(record.value["attempt"], 2);
         assert!(failed[2..4].iter().any(|id| record.value["messageId"] == *id));
     }
-    assert_eq!(retry(json!({})).await, (202, json!({ "retried_count": 3, "more": false })));
-    assert_eq!(retry(json!({})).await, (202, json!({ "retried_count": 0, "more": false })));
+    let done = |count: usize| (202, json!({ "retried_count": count, "more": false }));
+    assert_eq!(retry(wish.clone()).await, done(1));
+    assert_eq!(retry(json!({})).await, done(2));
+    assert_eq!(retry(json!({})).await, done(0));
+    wish["client_reference"] = json!("other");
+    assert_eq!(retry(wish).await.0, 400, "a cursor of other filters");
     for _ in 0..3 {
         topic.next().await;
     }
     topic.is_silent().await;
     for bad in
-        [json!({ "limit": 0 }), json!({ "limit": "x" }), json!({ "created_after": "x" }), json!({ "batch_id": 1 })]
+        [json!({ "limit": 0 }), json!({ "limit": "x" }), json!({ "created_after": "x" }), json!({ "cursor": "x" })]
     {
         assert_eq!(retry(bad).await.0, 400);
     }
