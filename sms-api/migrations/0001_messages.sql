@@ -70,12 +70,20 @@ create unique index rare_status_key on rare_status (tenant, status, message_id);
 
 create table rare_status_default partition of rare_status default;
 
+-- The day (UTC) of a message, by its id: that of its partition.
+create function message_day(id uuid) returns date language sql immutable parallel safe as $$
+    select date '1970-01-01'
+        + (('x' || substr(replace(id::text, '-', ''), 1, 12))::bit(48)::bigint / 86400000)::integer
+$$;
+
 -- Counts for statistics: how many messages went from one status to another, written by the statement that moved
 -- them, so that no crash can make the two differ. Rows are only ever appended, because one row per status would
 -- be a lock that every writer waits for; sms-api folds them into one per second, then per minute, then per ever
--- (-infinity), so that the table stays small. Without index: every reader wants all of it.
+-- (-infinity), so that the table stays small. Without index: every reader wants all of it. They are kept apart by the
+-- day of the messages, so that the counts of messages that retention removes are known, too.
 create table status_change (
     at timestamptz not null default now(),
+    day date not null,                -- of the messages; -infinity for all days that retention has removed
     tenant text not null,
     from_status text,                 -- null where the messages are new
     to_status text not null,
@@ -89,11 +97,11 @@ create table status_change (
 -- What follows from every change of a status, whichever statement makes it.
 create function message_status_changed() returns trigger language plpgsql as $$
 begin
-    insert into status_change (tenant, from_status, to_status, messages)
-    select former.tenant, former.status, present.status, count(*)
+    insert into status_change (day, tenant, from_status, to_status, messages)
+    select message_day(id), former.tenant, former.status, present.status, count(*)
     from former join present using (id)
     where former.status <> present.status
-    group by former.tenant, former.status, present.status;
+    group by message_day(id), former.tenant, former.status, present.status;
 
     insert into message_event (message_id, at, status, attempt, reason)
     select id, former.updated_at, former.status, former.attempt, former.failure_reason

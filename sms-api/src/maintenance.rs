@@ -212,6 +212,7 @@ pub async fn tend_partitions(store: &Store, retention: Retention) -> Result<Tend
             break;
         }
     }
+    store.count_as_removed(plan.kept_from).await?;
     Ok(tended)
 }
 

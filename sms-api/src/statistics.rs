@@ -95,11 +95,6 @@ impl Statistics {
 }
 
 impl ByStatus {
-    /// How many have this status.
-    pub fn get(mut self, status: Status) -> i64 {
-        *self.count(status)
-    }
-
     fn count(&mut self, status: Status) -> &mut i64 {
         match status {
             Status::Pending => &mut self.pending,

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     problem::{Kind, Problem},
-    statistics::Statistics,
     store::{Count, Filter, Listed},
 };
 
@@ -102,17 +101,15 @@ pub async fn answer(
     }))
 }
 
-/// How many messages the list has, and whether that is only a lower bound. Many are not counted: where only the status is asked
-/// for, the counters know; they still count what retention has removed.
+/// How many messages the list has, and whether that is only a lower bound. Many are not counted: where only the status
+/// is asked for, the counters know, and otherwise nobody does.
 async fn total(app: &AppState, caller: &Caller, filter: &Filter) -> Result<(i64, bool), Problem> {
-    let count = app.store.count(&caller.tenant, filter).await;
-    match count.map_err(|error| away("messages cannot be counted", &error))? {
-        Count::Exactly(count) => Ok((count, false)),
-        Count::AtLeast(_) if *filter == (Filter { status: filter.status, ..Filter::default() }) => {
-            let flows = app.store.flows(&caller.tenant).await;
-            let statistics = Statistics::of(&flows.map_err(|error| away("messages cannot be counted", &error))?);
-            Ok((filter.status.map_or(statistics.total_messages, |status| statistics.by_status.get(status)), false))
+    let away = |error| away("messages cannot be counted", &error);
+    Ok(match app.store.count(&caller.tenant, filter).await.map_err(away)? {
+        Count::Exactly(count) => (count, false),
+        Count::AtLeast(count) if *filter == (Filter { status: filter.status, ..Filter::default() }) => {
+            (app.store.total(&caller.tenant, filter.status).await.map_err(away)?.max(count), false)
         }
-        Count::AtLeast(count) => Ok((count, true)),
-    }
+        Count::AtLeast(count) => (count, true),
+    })
 }

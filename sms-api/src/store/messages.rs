@@ -114,8 +114,9 @@ impl Store {
                          from given
                      ),
                      counted as (
-                         insert into status_change (tenant, to_status, messages)
-                         select tenant, status, count(*) from given group by tenant, status
+                         insert into status_change (day, tenant, to_status, messages)
+                         select message_day(id), tenant, status, count(*) from given
+                         group by message_day(id), tenant, status
                      ),
                      scheduled as (
                          insert into message_due (message_id, due_at, traceparent)

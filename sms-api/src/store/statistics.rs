@@ -3,6 +3,9 @@
 //! `status_change` gets a row for every change: where from, where to, how many. The statement that stores messages
 //! appends it for new ones, and a trigger for whatever changes a status later, so no change can go uncounted.
 
+use jiff::civil::Date;
+use jiff_sqlx::ToSqlx;
+
 use super::{Error, Store};
 use crate::{message::Status, statistics::Flow};
 
@@ -45,8 +48,41 @@ impl Store {
             .collect())
     }
 
-    /// Adds up what is no longer needed in detail: to seconds at once, to minutes after two minutes, to one sum
-    /// after a day. The sums never change by it, and readers see all of it or nothing.
+    /// How many messages the tenant has, of a status or in all: without those that retention has removed.
+    pub async fn total(&self, tenant: &str, status: Option<Status>) -> Result<i64, Error> {
+        self.run(async |db| {
+            sqlx::query_scalar(
+                "select (coalesce(sum(messages) filter
+                         (where case when $2::text is null then from_status is null else to_status = $2 end), 0)
+                     - coalesce(sum(messages) filter (where from_status = $2), 0))::bigint
+                 from status_change where tenant = $1 and day > '-infinity'",
+            )
+            .bind(tenant)
+            .bind(status)
+            .fetch_one(db)
+            .await
+        })
+        .await
+    }
+
+    /// Notes that retention has removed the messages of all days before this one.
+    pub async fn count_as_removed(&self, before: Date) -> Result<(), Error> {
+        // With an age, so that folding adds them to those that were removed earlier; but not what "the last day" counts.
+        self.run(async |db| {
+            sqlx::query(
+                "update status_change set day = '-infinity', at = 'epoch'
+                 where day > '-infinity' and day < $1 and at < now() - interval '1 day 2 minutes'",
+            )
+            .bind(before.to_sqlx())
+            .execute(db)
+            .await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Adds up what is no longer needed in detail: to seconds at once, to minutes after two minutes, to one sum for
+    /// each day of messages after a day. The sums never change by it, and readers see all of it or nothing.
     ///
     /// Whoever comes while another replica does it does nothing; even if both did it, each row is folded once.
     pub async fn fold_changes(&self) -> Result<Folded, Error> {
@@ -58,6 +94,9 @@ impl Store {
                              date_trunc('minute', now() - interval '2 minutes') as to_minutes,
                              date_trunc('minute', now() - interval '1 day') as to_total
                      ),
+                     old_days as materialized (
+                         select day from status_change cross join bounds where at < to_total and at > '-infinity'
+                     ),
                      taken as (
                          delete from status_change where ctid = any(array(
                              select unfolded.ctid from status_change as unfolded cross join bounds
@@ -65,23 +104,21 @@ impl Store {
                                  when at >= to_minutes then at <> date_trunc('second', at)
                                  when at >= to_total then at <> date_trunc('minute', at)
                                  when at > '-infinity' then true
-                                 -- The sum itself is only rewritten when something is to be added to it.
-                                 else exists (
-                                     select from status_change where at < to_total and at > '-infinity'
-                                 )
+                                 -- A sum itself is only rewritten when something is to be added to it.
+                                 else day in (select day from old_days)
                              end
                              limit $2
                          ))
-                         returning at, tenant, from_status, to_status, messages
+                         returning at, day, tenant, from_status, to_status, messages
                      ),
                      folded as (
-                         insert into status_change (at, tenant, from_status, to_status, messages)
+                         insert into status_change (at, day, tenant, from_status, to_status, messages)
                          select case
                                  when at >= to_minutes then date_trunc('second', at)
                                  when at >= to_total then date_trunc('minute', at)
                                  else '-infinity'
-                             end as bucket, tenant, from_status, to_status, sum(messages)
-                         from taken cross join bounds group by bucket, tenant, from_status, to_status
+                             end as bucket, day, tenant, from_status, to_status, sum(messages)
+                         from taken cross join bounds group by bucket, day, tenant, from_status, to_status
                      )
                      select count(*) from taken",
                 )

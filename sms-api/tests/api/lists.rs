@@ -229,6 +229,16 @@ async fn a_page_looks_at_so_many_messages_and_says_where_to_go_on(database: PgPo
         }
     }
     assert_eq!((found, pages), (3, 3));
+    sqlx::query("insert into status_change (day, tenant, to_status, messages) values (current_date, 'default', 'PENDING', 25000)")
+        .execute(&database)
+        .await
+        .expect("a row");
+    let counted = list(&replica, "/v1/messages?page=99&size=100").await;
+    assert_eq!((&counted["total_count"], &counted["total_pages"]), (&json!(25_000), &json!(250)));
+    assert!(counted.get("total_count_is_lower_bound").is_none());
+    let cursor = counted["next_cursor"].as_str().expect("there is more");
+    let (last, rest) = (ids(&counted), ids(&list(&replica, &format!("/v1/messages?limit=100&cursor={cursor}")).await));
+    assert!(last.len() == 100 && rest.len() == 100 && last[99] > rest[0], "it goes on after the last page");
     let counted = list(&replica, "/v1/messages?created_after=2020-01-01T00:00:00Z").await;
     assert_eq!((&counted["total_count"], &counted["total_count_is_lower_bound"]), (&json!(10_000), &json!(true)));
     replica.stop().await;

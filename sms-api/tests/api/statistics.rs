@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sms_api::{
     maintenance::{Retention, tend_partitions},
+    message::Status,
     store::{self, Folded, Store},
 };
 use sqlx::PgPool;
@@ -197,8 +198,8 @@ async fn folding_keeps_the_table_small_and_every_figure_as_it_is(database: PgPoo
 #[sqlx::test(migrations = "./migrations")]
 async fn folding_by_many_at_once_loses_nothing(database: PgPool) {
     sqlx::query(
-        "insert into status_change (at, tenant, to_status, messages)
-         select now() - make_interval(secs => n * 1.7), 'default', 'PENDING', 1 from generate_series(1, 120000) as n",
+        "insert into status_change (at, day, tenant, to_status, messages)
+         select now() - make_interval(secs => n * 1.7), current_date, 'default', 'PENDING', 1 from generate_series(1, 120000) as n",
     )
     .execute(&database)
     .await
@@ -232,4 +233,52 @@ async fn totals_outlive_the_messages_that_retention_removes(database: PgPool) {
     let found = statistics(&replica).await;
     assert_eq!((&found["total_messages"], &found["sent_messages"]), (&json!(1), &json!(1)));
     replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn counts_of_what_is_still_there_leave_out_what_retention_removes(database: PgPool) {
+    let store = store(&database);
+    let retention = Retention::of_days(90).expect("a valid retention");
+    sqlx::query(
+        "insert into status_change (at, day, tenant, from_status, to_status, messages)
+         select now() - make_interval(days => days), current_date - days, 'default', flow[1], flow[2], flow[3]::integer
+         from unnest(array[0, 30, 89, 92, 200, 201]) as days,
+             lateral (values (array[null, 'PENDING', '5']), (array['PENDING', 'SENT', '3'])) as flows (flow)",
+    )
+    .execute(&database)
+    .await
+    .expect("rows");
+    let totals = async || {
+        let total = async |status| store.total("default", status).await.expect("PostgreSQL is there");
+        [total(None).await, total(Some(Status::Pending)).await, total(Some(Status::Sent)).await]
+    };
+    assert_eq!(totals().await, [30, 12, 18]);
+    for _ in 0..2 {
+        tend_partitions(&store, retention).await.expect("PostgreSQL is there");
+        assert_eq!(totals().await, [15, 6, 9]);
+        fold(&store).await;
+        assert_eq!(totals().await, [15, 6, 9]);
+        let flows = store.flows("default").await.expect("PostgreSQL is there");
+        assert_eq!(flows.iter().map(|flow| flow.ever).sum::<i64>(), 6 * (5 + 3));
+    }
+    // Two for each day that is kept, and two for all others.
+    assert_eq!(rows(&database).await, 2 * (3 + 1));
+    assert_eq!(store.total("other", None).await.expect("PostgreSQL is there"), 0);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_message_counts_for_the_day_in_its_id(database: PgPool) {
+    for (id, expected) in [
+        ("01a205b3-d000-7000-8000-000000000000", "2026-11-23"),
+        ("01a205b3-cfff-7fff-bfff-ffffffffffff", "2026-11-22"),
+        ("00000000-0000-0000-0000-000000000000", "1970-01-01"),
+        ("ffffffff-ffff-ffff-ffff-ffffffffffff", "10889-08-02"),
+    ] {
+        let day: String = sqlx::query_scalar("select message_day($1::uuid)::text")
+            .bind(id.parse::<Uuid>().expect("a UUID"))
+            .fetch_one(&database)
+            .await
+            .expect("a day");
+        assert_eq!(day, expected, "{id}");
+    }
 }
