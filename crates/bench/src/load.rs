@@ -17,6 +17,9 @@ use crate::{http::Connection, message::PostRequest, statistics::Latencies};
 
 pub use constant_rate::constant_rate;
 
+/// How much longer than it should a load may take: an answer that is still missing then will not come.
+pub const GRACE: Duration = Duration::from_secs(30);
+
 /// What a connection sends, request by request.
 pub trait Requests {
     /// The whole next request.
@@ -113,7 +116,7 @@ pub async fn flat_out<R: Requests + 'static>(
             anyhow::Ok(())
         });
     }
-    finish(&mut tasks).await?;
+    finish(&mut tasks, duration + GRACE).await?;
     tally.borrow_mut().close(began.elapsed())
 }
 
@@ -126,12 +129,18 @@ async fn open(service: SocketAddr, count: usize) -> anyhow::Result<Vec<Connectio
     Ok(connections)
 }
 
-/// Waits for all tasks, or for the first error.
-pub async fn finish(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    while let Some(ended) = tasks.join_next().await {
-        ended.context("a connection's task failed")??;
+/// Waits for the tasks of all connections within a bound, or for the first error.
+pub async fn finish(tasks: &mut JoinSet<anyhow::Result<()>>, bound: Duration) -> anyhow::Result<()> {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a connection's task failed")??;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(bound, all).await {
+        Ok(ended) => ended,
+        Err(_) => bail!("connections that still wait for an answer after {} s: {}", bound.as_secs(), tasks.len()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -191,6 +200,18 @@ mod tests {
         let load = LocalSet::new().run_until(measure).await;
         assert!(load.answers >= 2 && load.elapsed >= STALL, "{load:?}");
         assert!(load.latencies.figures().max_ms >= 100.0, "{:?}", load.latencies.figures());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_an_error() {
+        let mut tasks = JoinSet::new();
+        let finished = async {
+            tasks.spawn_local(std::future::ready(Ok(())));
+            tasks.spawn_local(std::future::pending());
+            finish(&mut tasks, Duration::from_millis(20)).await
+        };
+        let error = LocalSet::new().run_until(finished).await.expect_err("one waits for ever").to_string();
+        assert_eq!(error, "connections that still wait for an answer after 0 s: 1");
     }
 
     #[tokio::test]

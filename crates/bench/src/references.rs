@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
-    load::{Load, Tally, finish},
+    load::{GRACE, Load, Tally, finish},
     message::{Numbers, TEXT},
     phase::BATCH,
 };
@@ -74,7 +74,7 @@ impl Reference {
                 db.close().await.context("a connection to PostgreSQL broke")
             });
         }
-        finish(&mut tasks).await?;
+        finish(&mut tasks, duration + GRACE).await?;
         tally.borrow_mut().close(began.elapsed())
     }
 

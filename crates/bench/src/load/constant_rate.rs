@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Load, Requests, Tally, finish, open};
+use super::{GRACE, Load, Requests, Tally, finish, open};
 
 /// Sends `per_second` requests for `duration` over as many connections as there are `requests`.
 pub async fn constant_rate<R: Requests + 'static>(
@@ -49,7 +49,7 @@ pub async fn constant_rate<R: Requests + 'static>(
     let began = Instant::now();
     // A thread of its own: tokio's timers know whole milliseconds only, and half of one would be added to every latency.
     thread::spawn(move || keep_time(&schedule, began, duration, per_second));
-    finish(&mut tasks).await?;
+    finish(&mut tasks, duration + GRACE).await?;
     tally.borrow_mut().close(began.elapsed())
 }
 
