@@ -79,7 +79,8 @@ async fn measure_phases(
     let database = Database::connect(&options).await?;
     let watched = servers.watched(&sms_api);
     let mut bench = Bench { sms_api, options, database, topic, watched, duration: arguments.phase_duration() };
-    if arguments.phases().into_iter().any(Phase::is_service) {
+    let uses_service = arguments.phases().into_iter().any(Phase::is_service);
+    if uses_service {
         // Kafka's Java compiles what it runs often, and everybody's buffers fill.
         println!("warming up");
         bench.load(Phase::Single256).await.context("the warm-up failed")?;
@@ -97,7 +98,9 @@ async fn measure_phases(
             report.add(phase, measured);
         }
     }
-    report.sms_api_memory = Some(Memory::of(bench.watched.sms_api)?);
+    if uses_service {
+        report.sms_api_memory = Some(Memory::of(bench.watched.sms_api)?);
+    }
     bench.sms_api.stop();
     Ok(())
 }

@@ -44,7 +44,7 @@ pub const BATCH: usize = 500;
 pub const RATE: u32 = 1000;
 /// Connections of reference A.
 pub const A_CONNECTIONS: usize = 32;
-/// Connections of reference B. More make it no faster on two cores.
+/// Connections of reference B. On two cores one or two insert less, eight no more, and 32 less again.
 pub const B_CONNECTIONS: usize = 4;
 /// Connections that post batches. Enough that one is always ready when a transaction ends.
 pub const BATCH_CONNECTIONS: usize = 8;

@@ -44,7 +44,7 @@ pub struct Report {
     pub conditions: Conditions,
     /// In the order of the first round.
     phases: Vec<(Phase, Vec<Measurement>)>,
-    /// Of sms-api, after all phases; none when there were none.
+    /// Of sms-api, after all phases; none when it had nothing to do.
     pub sms_api_memory: Option<Memory>,
     /// Gets and lists; none when they were not asked for.
     pub reads: Vec<Compared>,
