@@ -9,9 +9,9 @@ use crate::phase::{Part, Phase};
 
 const WIDTH: f64 = 860.0;
 /// Where bars begin; titles are to the left.
-const BARS: f64 = 300.0;
+const BARS: f64 = 320.0;
 /// How long the longest bar may be; figures are to the right.
-const LONGEST: f64 = 410.0;
+const LONGEST: f64 = 400.0;
 const ROW: f64 = 34.0;
 const BAR: f64 = 18.0;
 
@@ -107,7 +107,7 @@ fn latency_row(summary: &PhaseSummary<'_>) -> Row {
 fn caption(report: &Report) -> String {
     let conditions = &report.conditions;
     format!(
-        "Medians of {} rounds, {} s in all; whiskers: least and greatest. {} CPUs for load generator, sms-api, PostgreSQL \
+        "Medians; rounds: {}, {} s in all; whiskers: least and greatest. {} CPUs for load generator, sms-api, PostgreSQL \
          and Kafka. {}",
         conditions.rounds,
         conditions.seconds,

@@ -52,8 +52,8 @@ fn conditions(report: &Report) -> String {
     let conditions = &report.conditions;
     let setting = |name: &str| conditions.postgres.get(name).map_or("?", String::as_str);
     format!(
-        "{} s in {} rounds on {} CPUs shared by load generator, sms-api, PostgreSQL {} (fsync {}) and Kafka;\n\
-         medians of the rounds (least–greatest); load average before the start {}\n",
+        "{} s in all, rounds: {}, on {} CPUs shared by load generator, sms-api, PostgreSQL {} (fsync {}) and Kafka;\n\
+         medians (least–greatest); load average before the start {}\n",
         conditions.seconds,
         conditions.rounds,
         conditions.cpus,
