@@ -30,6 +30,9 @@ use crate::{
 
 /// How long the machine is left alone before a phase: sockets close, the checkpoint's last writes end.
 const REST: Duration = Duration::from_millis(500);
+/// How long everything runs before anything is measured: for half a minute or so Kafka's Java compiles what it runs
+/// often, which takes up to a core.
+const WARM_UP: Duration = Duration::from_secs(40);
 /// The status of an accepted message.
 const ACCEPTED: u16 = 202;
 
@@ -81,9 +84,8 @@ async fn measure_phases(
     let mut bench = Bench { sms_api, options, database, topic, watched, duration: arguments.phase_duration() };
     let uses_service = arguments.phases().into_iter().any(Phase::is_service);
     if uses_service {
-        // Kafka's Java compiles what it runs often, and everybody's buffers fill.
-        println!("warming up");
-        bench.load(Phase::Single256).await.context("the warm-up failed")?;
+        println!("warming up for {} s", WARM_UP.as_secs());
+        bench.load(Phase::Single256, WARM_UP).await.context("the warm-up failed")?;
     }
     let rounds = arguments.rounds.get();
     for round in 1..=rounds {
@@ -123,7 +125,7 @@ impl Bench<'_> {
 
         let records_before = self.topic.records().await?;
         let cpu_before = CpuSeconds::so_far(self.watched)?;
-        let load = self.load(phase).await?;
+        let load = self.load(phase, self.duration).await?;
         let cpu_seconds = CpuSeconds::so_far(self.watched)?.since(cpu_before);
         let messages = load.answers * phase.messages_per_answer();
         let mut published = None;
@@ -148,8 +150,8 @@ impl Bench<'_> {
         })
     }
 
-    async fn load(&self, phase: Phase) -> anyhow::Result<Load> {
-        let (service, duration) = (self.sms_api.address(), self.duration);
+    async fn load(&self, phase: Phase, duration: Duration) -> anyhow::Result<Load> {
+        let service = self.sms_api.address();
         let single = |connections| (0..connections).map(|_| PostRequest::single(service)).collect();
         match phase {
             Phase::ReferenceA => Reference::SingleRow.flat_out(&self.options, A_CONNECTIONS, duration).await,

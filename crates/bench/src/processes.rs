@@ -1,6 +1,6 @@
 //! What processes and the machine have used, from /proc (Linux only). Source of the formats: proc(5).
 
-use std::{fs, process};
+use std::{ffi::OsStr, fs, process};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -112,8 +112,14 @@ struct Stat {
 /// One of every process that lives long enough to be read.
 fn all_stats() -> anyhow::Result<Vec<Stat>> {
     let folders = fs::read_dir("/proc").context("cannot list /proc; the benchmark needs Linux")?;
-    let files = folders.filter_map(Result::ok).map(|folder| folder.path().join("stat"));
-    Ok(files.filter_map(|file| parse_stat(&fs::read_to_string(file).ok()?)).collect())
+    let folders = folders.filter_map(Result::ok).map(|folder| folder.path());
+    // `self` and `thread-self` would count this process two times more.
+    let of_processes = folders.filter(|folder| folder.file_name().is_some_and(is_number));
+    Ok(of_processes.filter_map(|folder| parse_stat(&fs::read_to_string(folder.join("stat")).ok()?)).collect())
+}
+
+fn is_number(name: &OsStr) -> bool {
+    name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
@@ -164,6 +170,12 @@ mod tests {
     fn a_process_is_read_even_if_its_name_looks_like_fields() {
         let text = "71 (a) S 1 (b) S 60 71 71 0 -1 4194560 1 2 3 4 250 150 1000 25 20 0 9 0 1 2 3";
         assert_eq!(parse_stat(text), Some(Stat { id: 71, parent: 60, own: 4.0, ended_children: 10.25 }));
+    }
+
+    #[test]
+    fn this_process_is_counted_once() {
+        let ids: Vec<_> = all_stats().expect("Linux").iter().map(|stat| stat.id).collect();
+        assert_eq!(ids.iter().filter(|&&id| id == process::id()).count(), 1, "{ids:?}");
     }
 
     #[test]
