@@ -27,6 +27,9 @@ use crate::{
 
 /// How many messages one transaction may hold, unless a single submission brings more.
 const BATCH: usize = 500;
+/// How often a writer that has the first submission lets other tasks run before it takes the rest. A commit answers many
+/// clients at once, whose next requests arrive together: the first of them would otherwise be stored alone.
+const SETTLE: u32 = 3;
 /// One connection leaves PostgreSQL idle between commits, and more than two split what could be one batch.
 const WRITERS: usize = 2;
 /// How many submissions may wait for a writer; more are shed at once.

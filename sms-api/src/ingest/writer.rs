@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    BATCH, NotStored, Waiting,
+    BATCH, NotStored, SETTLE, Waiting,
     policy::{Part, Step, after},
 };
 use crate::{
@@ -61,6 +61,9 @@ impl Writer {
             }
             first = gathered.recv() => first,
         };
+        for _ in 0..SETTLE {
+            tokio::task::yield_now().await;
+        }
         let mut batch: Vec<_> = first.into_iter().collect();
         let mut messages: usize = batch.iter().map(|waiting| waiting.submission.messages.len()).sum();
         while messages < BATCH
