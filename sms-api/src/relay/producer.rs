@@ -147,8 +147,9 @@ fn settings() -> BTreeMap<&'static str, String> {
         ("enable.idempotence", "true".to_owned()),
         // Below the lease, so that a batch that another replica takes is no longer on its way from here.
         ("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string()),
-        // A batch arrives at once; the default of 5 ms would only add to its latency.
-        ("linger.ms", "1".to_owned()),
+        // A batch spreads over all partitions, and Kafka's work is mostly one per partition and request: what is
+        // gathered over a few commits costs half. Nobody waits for it; a message's way takes seconds anyway.
+        ("linger.ms", "20".to_owned()),
         // The mapping of keys to partitions that Java clients have, so that theirs and ours agree.
         ("partitioner", "murmur2_random".to_owned()),
         // librdkafka's own default is 1 GiB.
