@@ -27,7 +27,7 @@ mod list_user_messages;
 mod message_body;
 mod message_id;
 pub mod message_request;
-mod methods;
+pub mod methods;
 mod observation;
 mod openapi;
 mod redrive_dead_letter;
@@ -40,17 +40,13 @@ mod send_batch;
 mod send_message;
 mod submit;
 
-use std::{any::Any, iter, sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    response::{IntoResponse, Response},
+    Router, middleware,
     routing::{MethodRouter, get, post},
 };
 use contract::{DeliveryReport, DeliveryStatus, ReportOutcome};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use self::message_request::Rules;
 use crate::{
@@ -62,11 +58,7 @@ use crate::{
     store::{self, RetryFailed, Store},
 };
 
-/// Largest body that is read, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
-
-/// What handlers work with. Cheap to clone.
-#[derive(Clone)]
+/// What handlers work with.
 pub struct AppState {
     /// Takes messages in.
     pub ingest: Ingest,
@@ -119,9 +111,9 @@ fn away(what: &'static str, error: &store::Error) -> Problem {
 }
 
 /// The public API, and the scope that each URL needs. Nothing here answers a caller who is not known.
-pub fn public(state: AppState, access: AccessControl) -> Router {
+pub fn public(state: Arc<AppState>, access: AccessControl) -> Router {
     let refusals = state.metrics.refusals.clone();
-    let needs = |scope, methods: MethodRouter<AppState>| {
+    let needs = |scope, methods: MethodRouter<Arc<AppState>>| {
         methods.route_layer(middleware::from_fn_with_state((scope, refusals.clone()), access::require_scope))
     };
     let routes = Router::new()
@@ -140,38 +132,23 @@ pub fn public(state: AppState, access: AccessControl) -> Router {
         .route("/v1/dead-letters/redrive", needs(Scope::Admin, post(redrive_dead_letters::handle)))
         .route("/v1/dead-letters/{id}", needs(Scope::Admin, get(get_dead_letter::handle)))
         .route("/v1/dead-letters/{id}/redrive", needs(Scope::Admin, post(redrive_dead_letter::handle)));
-    let admitted = middleware::from_fn_with_state(refusals.clone(), access::admit);
-    let identified = middleware::map_request_with_state(access, access::identify);
-    with_common_behaviour(with_fallbacks(routes).layer(admitted), state).layer(identified).merge(openapi::routes())
+    let admitted = middleware::from_fn_with_state((Arc::clone(&state), access), access::admit);
+    with_fallbacks(routes).layer(admitted).with_state(state).merge(openapi::routes())
 }
 
 /// The internal API, on a listener of its own: nothing here answers without the token.
-pub fn internal(state: AppState, token: Secret) -> Router {
+pub fn internal(state: Arc<AppState>, token: Secret) -> Router {
     let routes = Router::new()
         .route("/v1/internal/delivery-report", post(delivery_report::handle))
         .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
         .route("/v1/internal/claims", post(claims::handle));
     let authenticated = middleware::from_fn_with_state(Arc::new(token), internal_token::require_token);
-    with_common_behaviour(with_fallbacks(routes).layer(authenticated), state)
+    let observed = middleware::from_fn_with_state(Arc::clone(&state), observation::observe);
+    with_fallbacks(routes).layer(authenticated).layer(observed).with_state(state)
 }
 
-fn with_fallbacks(routes: Router<AppState>) -> Router<AppState> {
+fn with_fallbacks(routes: Router<Arc<AppState>>) -> Router<Arc<AppState>> {
     routes
         .fallback(async || Problem::new(Kind::NotFound, "There is nothing at this URL."))
         .method_not_allowed_fallback(methods::options_or_problem)
-}
-
-fn with_common_behaviour(routes: Router<AppState>, state: AppState) -> Router {
-    let observed = routes
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(middleware::from_fn_with_state(state.clone(), observation::observe))
-        .with_state(state);
-    // A router adds `Allow` outside its own layers.
-    Router::new().fallback_service(observed).layer(middleware::map_response(methods::allow_options))
-}
-
-/// The panic itself was reported by the panic hook; its words may quote a request, so they go nowhere else.
-fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> Response {
-    Problem::new(Kind::Internal, "The request could not be handled.").into_response()
 }

@@ -1,9 +1,9 @@
 //! The running service: which tasks there are, and in which order they end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, serve::ListenerExt};
+use axum::{Router, extract::Request, serve::ListenerExt};
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
 use telemetry::Health;
@@ -14,6 +14,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt, make::Shared};
 
 use crate::{
     access::AccessControl,
@@ -27,6 +28,7 @@ use crate::{
     routes::{
         self, AppState,
         message_request::{NumberValidation, Rules},
+        methods,
     },
     schedule,
     store::{RetryFailed, Store},
@@ -142,7 +144,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
 
     let rules =
         Rules { number_validation: parts.number_validation, longest_delay: parts.message_retention.longest_delay() };
-    let state = AppState {
+    let state = Arc::new(AppState {
         ingest,
         store,
         metrics,
@@ -150,8 +152,8 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         idempotency_retention: parts.idempotency_retention,
         retry_failed: parts.retry_failed,
         republish_after: parts.republish_after,
-    };
-    let internal = routes::internal(state.clone(), parts.internal_token);
+    });
+    let internal = routes::internal(Arc::clone(&state), parts.internal_token);
     servers.spawn(serve_http(listeners.public, routes::public(state, parts.access), stopping.clone()));
     servers.spawn(serve_http(listeners.internal, internal, stopping.clone()));
     let observability =
@@ -205,7 +207,9 @@ async fn serve_http(listener: TcpListener, routes: Router, stopping: Cancellatio
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
     });
-    Ok(axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned()).await?)
+    // A router adds `Allow` outside its own layers.
+    let service = ServiceExt::<Request>::map_response(routes, methods::allow_options);
+    Ok(axum::serve(listener, Shared::new(service)).with_graceful_shutdown(stopping.cancelled_owned()).await?)
 }
 
 /// Waits for the tasks within a bound; those that take longer are ended.

@@ -1,5 +1,7 @@
 //! What every request of the public API passes: its caller is identified before the request's span begins, which
 //! names the key; inside the span it is admitted, or answered 401 or 429; and each URL asks for its scope.
+//!
+//! One layer does all but the last, because each layer of a router costs a copy of all layers below it.
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::{AppState, observation::observed};
 use crate::{
     access::{AccessControl, Caller, Grant, Refusal, Scope},
     metrics::Refusals,
@@ -32,24 +35,26 @@ impl Identity {
     }
 }
 
-/// Finds out who sent the request, and answers nothing itself.
-pub async fn identify(State(access): State<AccessControl>, mut request: Request) -> Request {
+/// Finds out who sent a request, and lets it through only when its caller is known and within its limit. That comes
+/// before everything else, so nothing is told to strangers, not even which URLs there are.
+pub async fn admit(
+    State((app, access)): State<(Arc<AppState>, AccessControl)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let identity = Identity(access.identify(request.headers()));
-    request.extensions_mut().insert(identity);
-    request
+    request.extensions_mut().insert(identity.clone());
+    observed(&app.metrics, request, identity.key_name(), async |request| match &identity.0 {
+        Ok(grant) => within_limit(grant, &app.metrics.refusals, request, next).await,
+        Err(reason) => {
+            app.metrics.refusals.count(*reason);
+            unauthorized(*reason).into_response()
+        }
+    })
+    .await
 }
 
-/// Lets a request through only when its caller is known and within its limit. That comes before everything else, so
-/// nothing is told to strangers, not even which URLs there are.
-pub async fn admit(State(refusals): State<Refusals>, request: Request, next: Next) -> Response {
-    let Identity(identity) = request.extensions().get().expect("every request of the public API is identified");
-    let grant = match identity {
-        Ok(grant) => grant.clone(),
-        Err(reason) => {
-            refusals.count(*reason);
-            return unauthorized(*reason).into_response();
-        }
-    };
+async fn within_limit(grant: &Grant, refusals: &Refusals, request: Request, next: Next) -> Response {
     let Some(limiter) = &grant.limiter else { return next.run(request).await };
     let taken = limiter.take();
     let mut response = match taken {

@@ -1,5 +1,7 @@
 //! `POST /v1/messages/{id}/cancel`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{AppState, caller::Caller, change, message_body::MessageBody, message_id::MessageId};
@@ -14,7 +16,7 @@ use crate::problem::{Problem, ProblemBody};
     ),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     MessageId(id): MessageId,
 ) -> Result<Json<MessageBody>, Problem> {

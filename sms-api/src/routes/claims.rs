@@ -1,5 +1,7 @@
 //! `POST /v1/internal/claims`.
 
+use std::sync::Arc;
+
 use std::iter;
 
 use axum::{Json, extract::State};
@@ -9,7 +11,7 @@ use super::{AppState, json_body::JsonBody};
 use crate::problem::{Problem, Violation};
 
 /// Grants each attempt to whoever asks first. Tells what became of each claim, in order.
-pub async fn handle(State(app): State<AppState>, body: JsonBody) -> Result<Json<ClaimResults>, Problem> {
+pub async fn handle(State(app): State<Arc<AppState>>, body: JsonBody) -> Result<Json<ClaimResults>, Problem> {
     let Claims { claims } = body.decode()?;
     if claims.len() > LARGEST_BATCH {
         let message = format!("At most {LARGEST_BATCH} claims can be brought at once");

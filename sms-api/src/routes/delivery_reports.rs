@@ -1,5 +1,7 @@
 //! `POST /v1/internal/delivery-reports`.
 
+use std::sync::Arc;
+
 use std::iter;
 
 use axum::{Json, extract::State};
@@ -17,7 +19,7 @@ pub struct Request {
 }
 
 /// Records all reports or, when one of them cannot be understood, none. Tells what became of each, in order.
-pub async fn handle(State(app): State<AppState>, body: JsonBody) -> Result<Json<ReportResults>, Problem> {
+pub async fn handle(State(app): State<Arc<AppState>>, body: JsonBody) -> Result<Json<ReportResults>, Problem> {
     let Request { reports } = body.decode()?;
     if reports.len() > LARGEST_BATCH {
         let message = format!("At most {LARGEST_BATCH} reports can be brought at once");

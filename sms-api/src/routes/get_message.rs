@@ -1,5 +1,7 @@
 //! `GET /v1/messages/{id}`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{
@@ -16,7 +18,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "The message", body = MessageBody)),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     MessageId(id): MessageId,
 ) -> Result<Json<MessageBody>, Problem> {

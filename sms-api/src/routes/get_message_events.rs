@@ -1,5 +1,7 @@
 //! `GET /v1/messages/{id}/events`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 
@@ -22,7 +24,7 @@ pub struct Events {
     responses((status = 200, description = "Its states, oldest first", body = Events)),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     MessageId(id): MessageId,
 ) -> Result<Json<Events>, Problem> {

@@ -1,5 +1,7 @@
 //! `GET /v1/messages/stats`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{AppState, away, caller::Caller};
@@ -10,7 +12,7 @@ use crate::{problem::Problem, statistics::Statistics};
     get, path = "/v1/messages/stats", operation_id = "getStatistics", tag = "messages",
     responses((status = 200, description = "Figures of the caller's messages", body = Statistics)),
 )]
-pub async fn handle(State(app): State<AppState>, caller: Caller) -> Result<Json<Statistics>, Problem> {
+pub async fn handle(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Json<Statistics>, Problem> {
     let flows = app.store.flows(&caller.tenant).await.map_err(|error| away("statistics cannot be read", &error))?;
     Ok(Json(Statistics::of(&flows)))
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::{
@@ -12,9 +12,10 @@ use serde::{
     de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::BODY_LIMIT;
 use crate::problem::{Kind, Problem};
 
+/// Largest body that is read, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,10 +25,11 @@ pub struct JsonBody(Bytes);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         if !may_be_json(request.headers()) {
             return Err(Problem::new(Kind::UnsupportedMediaType, "The Content-Type must be application/json."));
         }
+        DefaultBodyLimit::max(BODY_LIMIT).apply(&mut request);
         match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
             Ok(Err(rejection)) => Err(unreadable(&rejection)),

@@ -1,5 +1,7 @@
 //! `GET /v1/dead-letters`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
@@ -69,7 +71,7 @@ struct Asked {
     responses((status = 200, description = "A part of the dead letters", body = Page)),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {

@@ -1,5 +1,7 @@
 //! `GET /v1/messages`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{
@@ -15,6 +17,10 @@ use crate::problem::Problem;
     get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(ListQuery),
     responses((status = 200, description = "A part of the messages", body = ListBody)),
 )]
-pub async fn handle(State(app): State<AppState>, caller: Caller, query: ListQuery) -> Result<Json<ListBody>, Problem> {
+pub async fn handle(
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Json<ListBody>, Problem> {
     list::answer(&app, &caller, query, List::All).await
 }

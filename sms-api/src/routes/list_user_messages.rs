@@ -1,5 +1,7 @@
 //! `GET /v1/users/{userId}/messages`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -20,7 +22,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "A part of the messages that the number sent or received", body = ListBody)),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     user: Result<Path<String>, PathRejection>,
     query: ListQuery,

@@ -16,7 +16,7 @@ pub async fn options_or_problem(method: Method) -> Response {
 }
 
 /// Adds OPTIONS to `Allow`, which the router makes from the handlers that it has.
-pub async fn allow_options(mut response: Response) -> Response {
+pub fn allow_options(mut response: Response) -> Response {
     if let Some(allow) = response.headers_mut().get_mut(header::ALLOW) {
         let with_options = [allow.as_bytes(), b",OPTIONS"].concat();
         *allow = HeaderValue::try_from(with_options).expect("methods are visible ASCII");

@@ -1,5 +1,7 @@
 //! `POST /v1/dead-letters/{id}/redrive`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
@@ -25,7 +27,7 @@ use crate::{
     ),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     DeadLetterId(id): DeadLetterId,
 ) -> Result<Json<DeadLetterBody>, Problem> {

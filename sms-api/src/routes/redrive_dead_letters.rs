@@ -1,5 +1,7 @@
 //! `POST /v1/dead-letters/redrive`.
 
+use std::sync::Arc;
+
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -56,7 +58,7 @@ pub struct RedriveOutcome {
     responses((status = 202, description = "So many messages are on their way again", body = RedriveOutcome)),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     body: JsonBody,
 ) -> Result<(StatusCode, Json<RedriveOutcome>), Problem> {

@@ -1,5 +1,7 @@
 //! `POST /v1/messages/failed/retry`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -73,7 +75,7 @@ pub struct RetryAnswer {
     request_body = RetryRequest,
     responses((status = 202, description = "So many messages are on their way again", body = RetryAnswer)),
 )]
-pub async fn handle(State(app): State<AppState>, caller: Caller, body: JsonBody) -> Result<Response, Problem> {
+pub async fn handle(State(app): State<Arc<AppState>>, caller: Caller, body: JsonBody) -> Result<Response, Problem> {
     let Wish { filter, after, limit } = body.decode::<RetryRequest>()?.validate().map_err(Problem::invalid_fields)?;
     let traceparent = traceparent_of(&Span::current());
     let rest = filter.after(after);

@@ -1,5 +1,7 @@
 //! `POST /v1/messages/{id}/retry`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use telemetry::trace_context::traceparent_of;
 use tracing::Span;
@@ -16,7 +18,7 @@ use crate::problem::{Problem, ProblemBody};
     ),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     MessageId(id): MessageId,
 ) -> Result<Json<MessageBody>, Problem> {

@@ -125,7 +125,7 @@ type Item = Result<(Content, Arc<str>), Vec<Violation>>;
     ),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     envelope: Envelope,
     parameters: Result<Query<Parameters>, QueryRejection>,

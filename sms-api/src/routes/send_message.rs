@@ -46,7 +46,7 @@ use crate::{
     ),
 )]
 pub async fn handle(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     envelope: Envelope,
     body: JsonBody,
