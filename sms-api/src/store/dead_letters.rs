@@ -5,7 +5,7 @@ use std::ops::Range;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Error, Store, reports::bounds};
+use super::{Error, Store};
 use crate::{
     access::DEFAULT_TENANT,
     dead_letters::{DeadLetter, NewDeadLetter, Origin},
@@ -63,76 +63,74 @@ impl From<DeadLetterRow> for DeadLetter {
     }
 }
 
+/// [`Store::keep_dead_letters`]; the limit is there for the reason of [`RECORD`](super::reports::RECORD).
+pub(super) const KEEP: &str = "with given as materialized (
+         select * from unnest(
+             $1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::uuid[], $6::integer[],
+             $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[]
+         ) as given (
+             id, topic_partition, topic_offset, topic_timestamp, message_id, attempt,
+             origin_topic, origin_partition, origin_offset, record, error, reason
+         )
+     ),
+     known as materialized (
+         select message.* from (select distinct message_id from given) as wanted cross join lateral (
+             select id, tenant from message where message.id = wanted.message_id limit 1
+         ) as message
+     ),
+     stored as (
+         insert into dead_letter (
+             id, topic_partition, topic_offset, topic_timestamp, tenant, message_id, attempt,
+             origin_topic, origin_partition, origin_offset, record, error
+         )
+         select given.id, topic_partition, topic_offset, topic_timestamp,
+             coalesce(known.tenant, $13), message_id, attempt,
+             origin_topic, origin_partition, origin_offset, record, error
+         from given left join known on known.id = message_id
+         order by topic_partition, topic_offset
+         on conflict (topic_partition, topic_offset, topic_timestamp) do nothing
+         returning id
+     ),
+     latest as materialized (
+         select distinct on (message_id) message_id, attempt, reason
+         from given join stored using (id)
+         where message_id is not null
+         order by message_id, attempt desc
+     ),
+     failed as (
+         update message
+         set status = 'FAILED', updated_at = now(), retry_at = null, failure_reason = reason
+         from latest
+         where message.id = message_id
+             and message.status in ('PENDING', 'UNKNOWN') and message.attempt <= latest.attempt
+         returning message.id
+     )
+     select (select count(*) from stored), (select count(*) from failed)";
+
 impl Store {
     /// Stores dead letters, all or none, each once however often it is read; their messages become FAILED where they
     /// are neither final nor in a later attempt. A dead letter is its message's tenant's; one of no known message, such as
     /// an undecodable one, is that of the tenant who is there when nobody names one.
     pub async fn keep_dead_letters(&self, letters: &[NewDeadLetter]) -> Result<KeptDeadLetters, Error> {
         let rows = Rows::of(letters);
-        let (first, last) = bounds(&rows.message_ids.iter().copied().flatten().collect::<Vec<_>>());
         let (stored, failed): (i64, i64) = self
             .run(async |db| {
-                sqlx::query_as(
-                    "with given as materialized (
-                         select * from unnest(
-                             $1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::uuid[], $6::integer[],
-                             $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[]
-                         ) as given (
-                             id, topic_partition, topic_offset, topic_timestamp, message_id, attempt,
-                             origin_topic, origin_partition, origin_offset, record, error, reason
-                         )
-                     ),
-                     known as materialized (
-                         select message.id, message.tenant
-                         from message
-                         where message.id in (select message_id from given) and message.id between $14 and $15
-                     ),
-                     stored as (
-                         insert into dead_letter (
-                             id, topic_partition, topic_offset, topic_timestamp, tenant, message_id, attempt,
-                             origin_topic, origin_partition, origin_offset, record, error
-                         )
-                         select given.id, topic_partition, topic_offset, topic_timestamp,
-                             coalesce(known.tenant, $13), message_id, attempt,
-                             origin_topic, origin_partition, origin_offset, record, error
-                         from given left join known on known.id = message_id
-                         order by topic_partition, topic_offset
-                         on conflict (topic_partition, topic_offset, topic_timestamp) do nothing
-                         returning id
-                     ),
-                     latest as materialized (
-                         select distinct on (message_id) message_id, attempt, reason
-                         from given join stored using (id)
-                         where message_id is not null
-                         order by message_id, attempt desc
-                     ),
-                     failed as (
-                         update message
-                         set status = 'FAILED', updated_at = now(), retry_at = null, failure_reason = reason
-                         from latest
-                         where message.id = message_id and message.id between $14 and $15
-                             and message.status in ('PENDING', 'UNKNOWN') and message.attempt <= latest.attempt
-                         returning message.id
-                     )
-                     select (select count(*) from stored), (select count(*) from failed)",
-                )
-                .bind(&rows.ids)
-                .bind(&rows.partitions)
-                .bind(&rows.offsets)
-                .bind(&rows.timestamps)
-                .bind(&rows.message_ids)
-                .bind(&rows.attempts)
-                .bind(&rows.origin_topics)
-                .bind(&rows.origin_partitions)
-                .bind(&rows.origin_offsets)
-                .bind(&rows.records)
-                .bind(&rows.errors)
-                .bind(&rows.reasons)
-                .bind(DEFAULT_TENANT)
-                .bind(first)
-                .bind(last)
-                .fetch_one(db)
-                .await
+                sqlx::query_as(KEEP)
+                    .bind(&rows.ids)
+                    .bind(&rows.partitions)
+                    .bind(&rows.offsets)
+                    .bind(&rows.timestamps)
+                    .bind(&rows.message_ids)
+                    .bind(&rows.attempts)
+                    .bind(&rows.origin_topics)
+                    .bind(&rows.origin_partitions)
+                    .bind(&rows.origin_offsets)
+                    .bind(&rows.records)
+                    .bind(&rows.errors)
+                    .bind(&rows.reasons)
+                    .bind(DEFAULT_TENANT)
+                    .fetch_one(db)
+                    .await
             })
             .await?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
