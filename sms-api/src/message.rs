@@ -230,6 +230,25 @@ pub enum Priority {
     Low,
 }
 
+/// A message with nothing but what every message has, for tests.
+#[cfg(test)]
+pub(crate) fn plain(id: Uuid) -> NewMessage {
+    NewMessage {
+        id,
+        tenant: "default".into(),
+        sender: "+15550100".into(),
+        recipient: "+15550101".into(),
+        text: "hello".into(),
+        priority: Priority::Normal,
+        send_at: None,
+        expires_at: None,
+        batch_id: None,
+        client_reference: None,
+        metadata: None,
+        traceparent: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,21 +281,7 @@ mod tests {
 
     #[test]
     fn a_failed_message_is_final_unless_it_is_tried_again() {
-        let new = NewMessage {
-            id: Uuid::nil(),
-            tenant: "default".into(),
-            sender: "+15550100".into(),
-            recipient: "+15550101".into(),
-            text: "hello".into(),
-            priority: Priority::Normal,
-            send_at: None,
-            expires_at: None,
-            batch_id: None,
-            client_reference: None,
-            metadata: None,
-            traceparent: None,
-        };
-        let mut message = Message::just_stored(&new);
+        let mut message = Message::just_stored(&plain(Uuid::nil()));
         let with = |message: &mut Message, status, retry_at| {
             message.status = status;
             message.retry_at = retry_at;

@@ -11,6 +11,9 @@ use contract::problem::PROBLEM_TYPES;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// What is said of a time that cannot be read, whatever field or parameter holds it.
+pub const NOT_A_TIME: &str = "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z";
+
 /// How many wrong fields the detail names.
 const NAMED_AT_MOST: usize = 10;
 /// How many wrong fields are listed.

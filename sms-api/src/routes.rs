@@ -39,6 +39,7 @@ mod retry_message;
 mod send_batch;
 mod send_message;
 mod submit;
+mod url_query;
 
 use std::{iter, sync::Arc, time::Duration};
 

@@ -124,17 +124,13 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         let maintenance = maintenance::run(store.clone(), parts.message_retention);
         let schedule = schedule::run(store.clone(), parts.republish_after);
         let backlog = relay::watch_backlog(store.clone(), parts.outbox, full);
-        Box::pin(async { tokio::join!(maintenance, schedule, backlog) })
+        Box::pin(async {
+            tokio::join!(maintenance, schedule, backlog);
+        })
     };
-    let by_themselves = stopping.clone().run_until_cancelled_owned(by_themselves);
-    workers.spawn(async move {
-        by_themselves.await;
-    });
+    spawn_until(&stopping, &mut workers, by_themselves);
     if let Some(upkeep) = parts.access.upkeep(&health, &metrics) {
-        let upkeep = stopping.clone().run_until_cancelled_owned(upkeep);
-        workers.spawn(async move {
-            upkeep.await;
-        });
+        spawn_until(&stopping, &mut workers, upkeep);
     }
     let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;
     let ingest = Ingest::start(&store, &handover, &metrics, backlog, &closing, &mut workers);
@@ -191,14 +187,21 @@ fn watch_dependencies(
     let (is_up, kafka_is_up) = watch::channel(false);
     let database = readiness::watch_database((*parts.database.connect_options()).clone(), health.check("database"));
     let kafka = readiness::watch_kafka(admin, parts.topics.names(), health.check("kafka"), is_up);
-    let stopping = (stopping.clone(), stopping.clone());
-    workers.spawn(async move {
-        stopping.0.run_until_cancelled(database).await;
-    });
-    workers.spawn(async move {
-        stopping.1.run_until_cancelled(kafka).await;
-    });
+    spawn_until(stopping, workers, database);
+    spawn_until(stopping, workers, kafka);
     Ok(kafka_is_up)
+}
+
+/// Runs what never ends by itself until `stopping`.
+fn spawn_until(
+    stopping: &CancellationToken,
+    workers: &mut JoinSet<()>,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let stopping = stopping.clone();
+    workers.spawn(async move {
+        stopping.run_until_cancelled(work).await;
+    });
 }
 
 async fn serve_http(listener: TcpListener, routes: Router, stopping: CancellationToken) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::message::first_id_at;
+use crate::{message::first_id_at, problem::NOT_A_TIME};
 
 /// The ids of all dead letters given up at `created_after` or later, and before `created_before`. What is wrong is told
 /// to `complain` by the name of the field.
@@ -18,7 +18,7 @@ pub fn ids(
         None => otherwise,
         Some(Ok(time)) => first_id_at(time),
         Some(Err(_)) => {
-            complain(name, "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z");
+            complain(name, NOT_A_TIME);
             otherwise
         }
     };

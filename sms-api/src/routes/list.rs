@@ -1,10 +1,6 @@
 //! What every list of messages answers.
 
-use axum::{
-    Json,
-    extract::{FromRequestParts, Query},
-    http::request::Parts,
-};
+use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,7 +12,7 @@ use super::{
     message_body::MessageBody,
 };
 use crate::{
-    problem::{Kind, Problem},
+    problem::Problem,
     store::{Count, Filter, Listed},
 };
 
@@ -54,17 +50,6 @@ pub struct Rest {
     limit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(query) = Query::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(Kind::MalformedBody, "The query cannot be read: a parameter is given twice."))?;
-        Ok(query)
-    }
 }
 
 /// Answers with the asked part of a list.

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{AppState, away, caller::Caller, cursor, dead_letter_body::DeadLetterBody, dead_letter_times};
+use super::{
+    AppState, away, caller::Caller, cursor, dead_letter_body::DeadLetterBody, dead_letter_times, url_query::UrlQuery,
+};
 use crate::{
-    problem::{Kind, Problem, Violation},
+    problem::{Problem, Violation},
     store::DeadLetterFilter,
 };
 
@@ -73,11 +72,8 @@ struct Asked {
 pub async fn handle(
     State(app): State<Arc<AppState>>,
     caller: Caller,
-    parameters: Result<Query<Parameters>, QueryRejection>,
+    UrlQuery(parameters): UrlQuery<Parameters>,
 ) -> Result<Json<Page>, Problem> {
-    let Ok(Query(parameters)) = parameters else {
-        return Err(Problem::new(Kind::MalformedBody, "The query cannot be read: a parameter is given twice."));
-    };
     let Asked { filter, after, limit } = parameters.validate().map_err(Problem::invalid_fields)?;
     let mut rest = filter.clone();
     rest.ids.end = after.map_or(rest.ids.end, |after| after.min(rest.ids.end));
@@ -115,7 +111,7 @@ impl Parameters {
         let after = self.cursor.and_then(|cursor| {
             let after = cursor::decode(&cursor, &filter);
             if after.is_none() {
-                complain("cursor", "must be the next_cursor of a page with the same filters");
+                complain("cursor", cursor::NOT_OF_THIS_LIST);
             }
             after
         });
@@ -125,6 +121,8 @@ impl Parameters {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Query;
+
     use super::*;
 
     fn validate(query: &str) -> Result<Asked, Vec<String>> {

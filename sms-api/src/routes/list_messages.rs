@@ -9,6 +9,7 @@ use super::{
     caller::Caller,
     list::{self, ListBody},
     list_query::{List, ListQuery},
+    url_query::UrlQuery,
 };
 use crate::problem::Problem;
 
@@ -20,7 +21,7 @@ use crate::problem::Problem;
 pub async fn handle(
     State(app): State<Arc<AppState>>,
     caller: Caller,
-    query: ListQuery,
+    UrlQuery(query): UrlQuery<ListQuery>,
 ) -> Result<Json<ListBody>, Problem> {
     list::answer(&app, &caller, query, List::All).await
 }

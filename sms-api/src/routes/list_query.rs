@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     message::{Status, first_id_at},
-    problem::Violation,
+    problem::{NOT_A_TIME, Violation},
     store::{DEEPEST, Filter},
 };
 
@@ -69,7 +69,8 @@ pub enum List<'a> {
 }
 
 /// A list, proven usable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub struct Asked {
     /// Which messages the list has.
     pub filter: Filter,
@@ -131,7 +132,7 @@ impl ListQuery {
         let after = self.cursor.as_deref().and_then(|text| {
             let after = cursor::decode(text, &filter);
             if after.is_none() {
-                faults.complain("cursor", "must be the next_cursor of a page with the same filters");
+                faults.complain("cursor", cursor::NOT_OF_THIS_LIST);
             }
             after
         });
@@ -189,7 +190,7 @@ fn status(text: &str) -> Result<Status, &'static str> {
 }
 
 fn time(text: &str) -> Result<Timestamp, &'static str> {
-    text.parse().map_err(|_| "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z")
+    text.parse().map_err(|_| NOT_A_TIME)
 }
 
 fn uuid(text: &str) -> Result<Uuid, &'static str> {

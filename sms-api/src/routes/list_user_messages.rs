@@ -13,6 +13,7 @@ use super::{
     list::{self, ListBody},
     list_query::{List, ListQuery},
     message_request::PhoneNumber,
+    url_query::UrlQuery,
 };
 use crate::problem::Problem;
 
@@ -25,7 +26,7 @@ pub async fn handle(
     State(app): State<Arc<AppState>>,
     caller: Caller,
     user: Result<Path<String>, PathRejection>,
-    query: ListQuery,
+    UrlQuery(query): UrlQuery<ListQuery>,
 ) -> Result<Json<ListBody>, Problem> {
     // What is no UTF-8 is no number either.
     let user = user.map(|Path(user)| user).unwrap_or_default();

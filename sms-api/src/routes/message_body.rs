@@ -75,26 +75,19 @@ impl From<Message> for MessageBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::plain;
 
     #[test]
     fn what_follows_from_a_message_comes_after_the_fields_of_the_peer() {
         let text = "😀".repeat(36);
+        let new = plain("01a205b3-d001-7000-8000-000000000000".parse().expect("a UUID"));
         let message = Message {
-            id: "01a205b3-d001-7000-8000-000000000000".parse().expect("a UUID"),
-            sender: "+15550100".into(),
-            recipient: "+15550101".into(),
             text: text.as_str().into(),
             status: Status::Failed,
             failure_reason: Some("blocked".to_owned()),
             attempt: 2,
-            priority: Priority::Normal,
             changed_at: Some("2026-11-23T00:00:01.5Z".parse().expect("a time")),
-            retry_at: None,
-            send_at: None,
-            expires_at: None,
-            batch_id: None,
-            client_reference: None,
-            metadata: None,
+            ..Message::just_stored(&new)
         };
         assert_eq!(
             serde_json::to_string(&MessageBody::from(message)).expect("a body encodes"),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{AppState, away, caller::Caller, cursor, json_body::JsonBody, message_request::is_reference};
 use crate::{
     message::Status,
-    problem::{Problem, Violation},
+    problem::{NOT_A_TIME, Problem, Violation},
     store::{DEEPEST, Filter, Retried},
 };
 
@@ -89,9 +89,8 @@ pub async fn handle(State(app): State<Arc<AppState>>, caller: Caller, body: Json
 impl RetryRequest {
     fn validate(self) -> Result<Wish, Vec<Violation>> {
         let mut violations = Vec::new();
-        let time = "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z";
-        let after: Option<Timestamp> = take("created_after", self.created_after, time, &mut violations);
-        let before: Option<Timestamp> = take("created_before", self.created_before, time, &mut violations);
+        let after: Option<Timestamp> = take("created_after", self.created_after, NOT_A_TIME, &mut violations);
+        let before: Option<Timestamp> = take("created_before", self.created_before, NOT_A_TIME, &mut violations);
         let batch_id = take("batch_id", self.batch_id, "must be a UUID", &mut violations);
         let reference: Option<String> =
             take("client_reference", self.client_reference, "must be a string", &mut violations);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub struct KeptDeadLetters {
 }
 
 /// Which dead letters a client wants to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetterFilter {
     /// Ids, and so times.
     pub ids: Range<Uuid>,

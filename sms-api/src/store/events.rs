@@ -80,7 +80,7 @@ fn history(message: &Message, former: Vec<Event>) -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Priority;
+    use crate::message::plain;
 
     const ID: &str = "01a205b3-d000-7000-8000-000000000000";
 
@@ -93,21 +93,10 @@ mod tests {
     fn check(present: &Event, former: &[Event], expected: &[Event]) {
         let id = ID.parse().expect("a UUID");
         let message = Message {
-            id,
-            sender: "12".into(),
-            recipient: "34".into(),
-            text: "hello".into(),
             status: present.status,
-            failure_reason: None,
             attempt: present.attempt,
-            priority: Priority::Normal,
             changed_at: Some(present.at).filter(|&at| at != accepted_at(id)),
-            retry_at: None,
-            send_at: None,
-            expires_at: None,
-            batch_id: None,
-            client_reference: None,
-            metadata: None,
+            ..Message::just_stored(&plain(id))
         };
         assert_eq!(history(&message, former.to_vec()), expected);
     }

@@ -8,6 +8,7 @@ mod statements;
 
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use uuid::Uuid;
 
@@ -25,8 +26,9 @@ const LOOKS: u32 = 20;
 /// partitions takes one or two megabytes, and each connection keeps its own.
 const CONNECTIONS: u32 = 2;
 
-/// Which messages of a tenant. Its `Debug` form is what cursors are bound to, and holds a number: not for logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which messages of a tenant. It may hold a number, so it has no form for logs.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(Debug))]
 pub struct Filter {
     /// With this status.
     pub status: Option<Status>,

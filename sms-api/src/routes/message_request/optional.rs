@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Rules;
 use crate::{
     message::{Metadata, Priority},
-    problem::Violation,
+    problem::{NOT_A_TIME, Violation},
 };
 
 /// A time to send that is past by up to this means at once: requests take their time, and are repeated. A time that is
@@ -19,8 +19,6 @@ const TOLERATED_LATENESS: SignedDuration = SignedDuration::from_mins(10);
 const LONGEST_REFERENCE: usize = 255;
 /// Largest metadata, in bytes of JSON.
 const LARGEST_METADATA: usize = 1024;
-
-const TIME: &str = "must be a time with zone (RFC 3339), such as 2026-11-23T14:00:00Z";
 
 pub(super) fn priority(given: &Value, violations: &mut Vec<Violation>) -> Priority {
     match given {
@@ -51,7 +49,7 @@ pub(super) fn times(
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
         };
         match time {
-            None => complain(name, peer_name, format!("{title} {TIME}")),
+            None => complain(name, peer_name, format!("{title} {NOT_A_TIME}")),
             Some(time) if time < earliest => complain(name, peer_name, format!("{title} must be in the future")),
             Some(time) if time > latest => {
                 complain(name, peer_name, format!("{title} must be at most {days} days ahead"));
