@@ -1,7 +1,7 @@
 //! Real PostgreSQL, Apache Kafka and a Kubernetes control plane as child processes, all on loopback.
 //!
 //! `xtask` runs the product and its tests on them. Everything is fetched or built once, pinned by
-//! `pom.xml`, `kubernetes/go.mod` and `helm/go.mod` in this crate, and kept in a [`Cache`] outside
+//! `pom.xml`, `kubernetes/go.mod`, `helm/go.mod` and `schemathesis/requirements.txt` in this crate, and kept in a [`Cache`] outside
 //! `target/`. A server stops when its value is dropped and dies with the process that started it.
 //!
 //! The crate knows nothing of SMS. To add a server: where its program comes from beside
@@ -24,6 +24,7 @@ mod postgres;
 pub mod prerequisites;
 mod progress;
 mod random;
+mod schemathesis;
 mod server;
 mod spawn;
 mod tool;
@@ -39,5 +40,6 @@ pub use log_file::{LogFile, last_lines};
 pub use ports::{free_port, probe};
 pub use postgres::{Durability, Postgres, PostgresSettings};
 pub use progress::{Progress, Silent};
+pub use schemathesis::Schemathesis;
 pub use server::{AfterOurDeath, Server, ServerSettings};
 pub use spawn::{dying_with_us, spawn};

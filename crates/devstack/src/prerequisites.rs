@@ -6,7 +6,9 @@
 
 use std::process::Command;
 
-use crate::{Cache, Error, Helm, KafkaJars, KubernetesBinaries, PostgresBinaries, Progress, tool};
+use crate::{
+    Cache, Error, Helm, KafkaJars, KubernetesBinaries, PostgresBinaries, Progress, Schemathesis, schemathesis, tool,
+};
 
 use system::System;
 use version::Version;
@@ -16,13 +18,14 @@ mod version;
 
 const JAVA: Version = Version(17, 0);
 const GO: Version = Version(1, 24);
+const PYTHON: Version = Version(3, 10);
 
 /// What the machine is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Build and run the product on PostgreSQL and Kafka.
     Run,
-    /// That, and run the tests, which also want Kubernetes and helm.
+    /// That, and run the tests, which also want Kubernetes, helm and schemathesis.
     Test,
 }
 
@@ -109,6 +112,14 @@ fn needs(purpose: Purpose, cache: &Cache) -> Vec<Need> {
     if purpose == Purpose::Test && (KubernetesBinaries::find(cache).is_none() || Helm::find(cache).is_none()) {
         needs.push(Need { name: NEED_GO, debian: &["golang-go"], homebrew: "go", is_met: has_go });
     }
+    if purpose == Purpose::Test && Schemathesis::find(cache).is_none() {
+        needs.push(Need {
+            name: "Python 3.10 or newer with pip",
+            debian: &["python3-pip"],
+            homebrew: "python",
+            is_met: has_pip,
+        });
+    }
     needs
 }
 
@@ -118,6 +129,12 @@ fn has_go() -> bool {
     tool::output(Command::new("go").arg("version"))
         .and_then(|text| version::of_go(&text))
         .is_some_and(|found| found >= GO)
+}
+
+fn has_pip() -> bool {
+    let version = schemathesis::python_version().and_then(|text| Version::parse(&text));
+    version.is_some_and(|found| found >= PYTHON)
+        && tool::output(Command::new("python3").args(["-m", "pip", "--version"])).is_some()
 }
 
 fn runs(program: &str, argument: &str) -> bool {

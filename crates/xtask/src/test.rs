@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use devstack::{
     Cache, ControlPlane, Durability, Helm, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, KubernetesBinaries,
-    Postgres, PostgresBinaries, PostgresSettings, Progress,
+    Postgres, PostgresBinaries, PostgresSettings, Progress, Schemathesis,
     prerequisites::{self, Purpose},
 };
 use nix::{
@@ -48,6 +48,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut command = cargo_test(&[], &arguments.arguments);
     servers.tell(&mut command);
     command.env("DEVSTACK_HELM", installed.helm.program()).env("DEVSTACK_BIN_DIR", &programs);
+    command.env("DEVSTACK_SCHEMATHESIS", installed.schemathesis.packages());
     command.env("SOAK_SECONDS", arguments.soak_seconds.to_string());
     command.env("RUST_TEST_THREADS", arguments.rust_test_threads.to_string());
     let outcome = run_tests(&command, &mut stop);
@@ -64,6 +65,7 @@ struct Installed {
     kafka: KafkaBinaries,
     kubernetes: KubernetesBinaries,
     helm: Helm,
+    schemathesis: Schemathesis,
 }
 
 fn install(screen: &Screen) -> anyhow::Result<Installed> {
@@ -74,6 +76,7 @@ fn install(screen: &Screen) -> anyhow::Result<Installed> {
         kafka: KafkaBinaries::install(&cache, screen)?,
         kubernetes: KubernetesBinaries::install(&cache, screen)?,
         helm: Helm::install(&cache, screen)?,
+        schemathesis: Schemathesis::install(&cache, screen)?,
     })
 }
 

@@ -38,7 +38,7 @@ pub struct ListQuery {
     #[param(value_type = Option<Timestamp>)]
     created_before: Option<String>,
     /// Only messages that the client calls so.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     client_reference: Option<String>,
     /// Only messages that came with this batch.
     #[param(value_type = Option<Uuid>)]

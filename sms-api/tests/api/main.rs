@@ -8,6 +8,7 @@ mod api_keys;
 mod batches;
 mod dead_letter_topic;
 mod dead_letters;
+mod document;
 mod dry_run;
 mod endpoints;
 mod events;

@@ -30,6 +30,8 @@ pub fn text() -> Schema {
         .min_length(Some(1))
         .max_length(Some(1600))
         .pattern(Some(r"^[^\x00]*[^\s\x00-\x20][^\x00]*$"))
+        .minimum(Some(i64::MIN))
+        .maximum(Some(i64::MAX))
         .into()
 }
 
