@@ -1,7 +1,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub struct PipelineSettings {
     pub kafka: Option<String>,
     /// URL of the database; a new one when absent.
     pub database_url: Option<String>,
+    /// What is in the Secret of API keys; without it everybody is let in.
+    pub api_keys: Option<Value>,
 }
 
 impl Default for PipelineSettings {
@@ -39,6 +41,7 @@ impl Default for PipelineSettings {
             api_replicas: 1,
             kafka: None,
             database_url: None,
+            api_keys: None,
         }
     }
 }
@@ -100,6 +103,9 @@ impl LocalPipeline {
         let secret = state.join("secrets/notifications-db");
         fs::create_dir_all(&secret).expect("the state folder is writable");
         fs::write(secret.join("uri"), &database_url).expect("the Secret is written");
+        if let Some(keys) = &settings.api_keys {
+            write_api_keys(&state, keys);
+        }
         let file = folder.path().join("pipeline.yaml");
         let resource = resource(&prefix, &settings);
         fs::write(&file, resource.to_string()).expect("the resource is written");
@@ -228,6 +234,11 @@ impl LocalPipeline {
         fs::write(&self.file, edited).expect("the file is writable");
     }
 
+    /// Replaces what is in the Secret of API keys.
+    pub fn replace_api_keys(&self, keys: &Value) {
+        write_api_keys(&self.folder.path().join("state"), keys);
+    }
+
     /// Kafka's admin calls, on the broker of the run.
     pub fn admin(&self) -> kafka::Admin {
         let settings = kafka::Settings { bootstrap_servers: Environment::get().kafka.clone() };
@@ -251,6 +262,14 @@ impl LocalPipeline {
     }
 }
 
+fn write_api_keys(state: &Path, keys: &Value) {
+    let secret = state.join("secrets/notifications-api-keys");
+    fs::create_dir_all(&secret).expect("the state folder is writable");
+    let next = secret.join("next");
+    fs::write(&next, keys.to_string()).expect("the Secret is written");
+    fs::rename(next, secret.join("keys.json")).expect("the Secret is written");
+}
+
 async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.expect("the API answers");
     let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
@@ -260,6 +279,10 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
 }
 
 fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
+    let authentication = match settings.api_keys {
+        Some(_) => json!({ "apiKeysSecretRef": { "name": "notifications-api-keys" } }),
+        None => json!({ "anonymous": {} }),
+    };
     json!({
         "apiVersion": "smspipeline.dev/v1alpha1",
         "kind": "SmsPipeline",
@@ -270,7 +293,7 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
                 "bootstrapServers": "kafka-bootstrap.kafka:9092",
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
-            "api": { "replicas": settings.api_replicas, "authentication": { "anonymous": {} } },
+            "api": { "replicas": settings.api_replicas, "authentication": authentication },
             "processor": { "replicas": 1, "provider": { "simulated": settings.provider } },
             "telemetry": settings.telemetry,
         },

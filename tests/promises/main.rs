@@ -1,5 +1,6 @@
 //! Promises of the whole system, each kept by the product as a user starts it.
 
+mod access;
 mod bad_input;
 mod chart;
 mod cluster;

@@ -147,6 +147,15 @@ impl Replica {
             .expect("an answer")
     }
 
+    pub async fn report_batch(&self, reports: &[Value]) -> Response {
+        self.internal(reqwest::Method::POST, "/v1/internal/delivery-reports")
+            .bearer_auth(TOKEN)
+            .json(&json!({ "reports": reports }))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
     pub async fn observed(&self, path: &str) -> (u16, String) {
         let response = self.client.get(format!("{}{path}", self.observability)).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a text"))

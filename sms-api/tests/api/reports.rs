@@ -112,3 +112,43 @@ async fn of_many_reports_at_once_exactly_one_counts(database: PgPool) {
     assert_eq!(replica.metric("sms_late_reports_total").await, 19);
     replica.stop().await;
 }
+
+/// What processors may tell of one message, in any order, and the status that follows.
+const STORIES: [(&[&str], &str); 4] = [
+    (&["SENT"], "SENT"),
+    (&["FAILED"], "FAILED"),
+    // The provider did not answer, and told later.
+    (&["UNKNOWN", "SENT"], "SENT"),
+    (&["UNKNOWN", "EXPIRED"], "EXPIRED"),
+];
+
+#[sqlx::test(migrations = "./migrations")]
+async fn reports_that_are_replayed_shuffled_and_repeated_a_thousand_times_end_in_the_same_states(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..20 {
+        let mut reports = Vec::new();
+        let mut expected = Vec::new();
+        for (statuses, last) in STORIES.iter().cycle().take(24) {
+            let id = replica.accepted("told often").await;
+            reports.extend(statuses.iter().map(|status| json!({ "message_id": id, "status": status, "attempt": 1 })));
+            expected.push((id, *last));
+        }
+        for _ in 0..50 {
+            let mut replay = [reports.as_slice(), reports.as_slice()].concat();
+            random.shuffle(&mut replay);
+            let (some, others) = replay.split_at(random.usize(1..replay.len()));
+            let (some, others) = tokio::join!(replica.report_batch(some), replica.report_batch(others));
+            assert_eq!([some.status().as_u16(), others.status().as_u16()], [200, 200]);
+        }
+        for (id, last) in expected {
+            let message = replica.message(&id).await;
+            assert_eq!((&message["status"], &message["final"]), (&json!(last), &json!(true)), "{message}");
+        }
+    }
+    let counted = ["sms_sent_total", "sms_failed_total", "sms_expired_total"];
+    let counted =
+        [replica.metric(counted[0]).await, replica.metric(counted[1]).await, replica.metric(counted[2]).await];
+    assert_eq!(counted, [240, 120, 120]);
+    replica.stop().await;
+}
