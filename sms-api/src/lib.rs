@@ -10,6 +10,7 @@ pub mod access;
 pub mod api_keys;
 pub mod config;
 pub mod dead_letters;
+pub mod http;
 pub mod ingest;
 pub mod maintenance;
 pub mod message;

@@ -7,7 +7,7 @@ use clap::Parser;
 use sms_api::{
     Listeners, Parts, api_keys,
     config::{Cli, Command, Config, MigrateConfig, RepublishConfig},
-    migrate,
+    http, migrate,
     relay::{Limits, Topics},
     schedule, serve,
     store::{self, RetryFailed, Store},
@@ -38,6 +38,7 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
         database: store::connect_lazily(config.database.connect_options()?),
         access: config.access.access_control()?,
         internal_token: config.internal_token()?,
+        http: http::LIMITS,
         kafka: config.kafka.clone(),
         topics: Topics {
             high: config.high_priority_topic.clone(),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, serve::ListenerExt};
+use axum::extract::Request;
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
 use telemetry::Health;
@@ -14,12 +14,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceExt, make::Shared};
+use tower::ServiceExt;
 
 use crate::{
     access::AccessControl,
     config::{Config, Secret},
-    dead_letters,
+    dead_letters, http,
     ingest::Ingest,
     maintenance::{self, Retention},
     metrics::Metrics,
@@ -78,6 +78,8 @@ pub struct Parts {
     pub access: AccessControl,
     /// Bearer token of the internal API.
     pub internal_token: Secret,
+    /// How many connections each port has, and for how long.
+    pub http: http::Limits,
 }
 
 impl Listeners {
@@ -150,8 +152,11 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         republish_after: parts.republish_after,
     });
     let internal = routes::internal(Arc::clone(&state), parts.internal_token);
-    servers.spawn(serve_http(listeners.public, routes::public(state, parts.access), stopping.clone()));
-    servers.spawn(serve_http(listeners.internal, internal, stopping.clone()));
+    // A router adds `Allow` outside its own layers.
+    let [public, internal] = [routes::public(state, parts.access), internal]
+        .map(|routes| ServiceExt::<Request>::map_response(routes, methods::allow_options));
+    servers.spawn(http::serve(listeners.public, public, parts.http, stopping.clone()));
+    servers.spawn(http::serve(listeners.internal, internal, parts.http, stopping.clone()));
     let observability =
         tokio::spawn(telemetry::server::serve(listeners.observability, registry, health, finished.clone()));
 
@@ -202,17 +207,6 @@ fn spawn_until(
     workers.spawn(async move {
         stopping.run_until_cancelled(work).await;
     });
-}
-
-async fn serve_http(listener: TcpListener, routes: Router, stopping: CancellationToken) -> anyhow::Result<()> {
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    // A router adds `Allow` outside its own layers.
-    let service = ServiceExt::<Request>::map_response(routes, methods::allow_options);
-    Ok(axum::serve(listener, Shared::new(service)).with_graceful_shutdown(stopping.cancelled_owned()).await?)
 }
 
 /// Waits for the tasks within a bound; those that take longer are ended.

@@ -8,7 +8,7 @@ use sms_api::{
     Listeners, Parts,
     access::AccessControl,
     config::Secret,
-    dead_letters,
+    dead_letters, http,
     relay::{Limits, Topics},
     routes::message_request::NumberValidation,
     serve,
@@ -101,6 +101,7 @@ impl Replica {
             republish_after: Duration::from_hours(6),
             access: AccessControl::anonymous(None),
             internal_token: Secret::new(TOKEN),
+            http: http::LIMITS,
         };
         change(&mut parts);
         let shutdown = CancellationToken::new();
