@@ -27,7 +27,7 @@ mod list_user_messages;
 mod message_body;
 mod message_id;
 pub mod message_request;
-pub mod methods;
+mod methods;
 mod observation;
 mod openapi;
 mod redrive_dead_letter;
@@ -44,10 +44,14 @@ mod url_query;
 use std::{iter, sync::Arc, time::Duration};
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::Request,
+    middleware,
+    response::Response,
     routing::{MethodRouter, get, post},
 };
 use contract::{DeliveryReport, DeliveryStatus, ReportOutcome};
+use tower::{ServiceExt, util::MapResponse};
 
 use self::message_request::Rules;
 use crate::{
@@ -111,8 +115,11 @@ fn away(what: &'static str, error: &store::Error) -> Problem {
     Problem::unavailable(format!("At this time {what}. Try again."), Duration::from_secs(2))
 }
 
+/// One of the APIs, to be served.
+pub type Api = MapResponse<Router, fn(Response) -> Response>;
+
 /// The public API, and the scope that each URL needs. Nothing here answers a caller who is not known.
-pub fn public(state: Arc<AppState>, access: AccessControl) -> Router {
+pub fn public(state: Arc<AppState>, access: AccessControl) -> Api {
     let refusals = state.metrics.refusals.clone();
     let needs = |scope, methods: MethodRouter<Arc<AppState>>| {
         methods.route_layer(middleware::from_fn_with_state((scope, refusals.clone()), access::require_scope))
@@ -134,22 +141,27 @@ pub fn public(state: Arc<AppState>, access: AccessControl) -> Router {
         .route("/v1/dead-letters/{id}", needs(Scope::Admin, get(get_dead_letter::handle)))
         .route("/v1/dead-letters/{id}/redrive", needs(Scope::Admin, post(redrive_dead_letter::handle)));
     let admitted = middleware::from_fn_with_state((Arc::clone(&state), access), access::admit);
-    with_fallbacks(routes).layer(admitted).with_state(state).merge(openapi::routes())
+    with_options(with_fallbacks(routes).layer(admitted).with_state(state).merge(openapi::routes()))
 }
 
 /// The internal API, on a listener of its own: nothing here answers without the token.
-pub fn internal(state: Arc<AppState>, token: Secret) -> Router {
+pub fn internal(state: Arc<AppState>, token: Secret) -> Api {
     let routes = Router::new()
         .route("/v1/internal/delivery-report", post(delivery_report::handle))
         .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
         .route("/v1/internal/claims", post(claims::handle));
     let authenticated = middleware::from_fn_with_state(Arc::new(token), internal_token::require_token);
     let observed = middleware::from_fn_with_state(Arc::clone(&state), observation::observe);
-    with_fallbacks(routes).layer(authenticated).layer(observed).with_state(state)
+    with_options(with_fallbacks(routes).layer(authenticated).layer(observed).with_state(state))
 }
 
 fn with_fallbacks(routes: Router<Arc<AppState>>) -> Router<Arc<AppState>> {
     routes
         .fallback(async || Problem::new(Kind::NotFound, "There is nothing at this URL."))
         .method_not_allowed_fallback(methods::options_or_problem)
+}
+
+/// A router adds `Allow` outside its own layers.
+fn with_options(routes: Router) -> Api {
+    ServiceExt::<Request>::map_response(routes, methods::allow_options)
 }

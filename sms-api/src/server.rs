@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::extract::Request;
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
 use telemetry::Health;
@@ -14,7 +13,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::{
     access::AccessControl,
@@ -28,7 +26,6 @@ use crate::{
     routes::{
         self, AppState,
         message_request::{NumberValidation, Rules},
-        methods,
     },
     schedule,
     store::{RetryFailed, Store},
@@ -152,9 +149,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         republish_after: parts.republish_after,
     });
     let internal = routes::internal(Arc::clone(&state), parts.internal_token);
-    // A router adds `Allow` outside its own layers.
-    let [public, internal] = [routes::public(state, parts.access), internal]
-        .map(|routes| ServiceExt::<Request>::map_response(routes, methods::allow_options));
+    let public = routes::public(state, parts.access);
     servers.spawn(http::serve(listeners.public, public, parts.http, stopping.clone()));
     servers.spawn(http::serve(listeners.internal, internal, parts.http, stopping.clone()));
     let observability =

@@ -6,7 +6,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         self, Content, Ref, RefOr, ResponseBuilder,
-        path::Operation,
+        path::{Operation, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -74,7 +74,11 @@ impl Modify for CommonAnswers {
                     add(operation, "413", "The body is larger than 1 MiB");
                     add(operation, "415", "The Content-Type is not application/json");
                 }
-                if operation.request_body.is_some() || !path.contains("{id}") {
+                let mut parameters = operation.parameters.iter().flatten();
+                let has_query = parameters.any(|parameter| {
+                    matches!(parameter, RefOr::T(parameter) if matches!(parameter.parameter_in, ParameterIn::Query))
+                });
+                if operation.request_body.is_some() || has_query {
                     add(operation, "400", "Something is not valid; everything that is wrong is listed");
                 }
             }

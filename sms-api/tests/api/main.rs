@@ -10,6 +10,7 @@ mod connections;
 mod dead_letter_topic;
 mod dead_letters;
 mod document;
+mod documented_answers;
 mod dry_run;
 mod endpoints;
 mod events;
