@@ -11,6 +11,7 @@ mod letter;
 use std::time::Duration;
 
 use anyhow::Context;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use crate::{
 
 /// How long after a failure it is tried again to store a batch.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How often those that wait are counted.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long leaving the consumer group may take: librdkafka waits for brokers then, and they may be gone. The group
 /// notices the loss of a member by itself.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +57,21 @@ pub fn start(
         wait_for_end(left).await;
     });
     Ok(())
+}
+
+/// Tells for as long as it is awaited how many dead letters nobody has sent again, so that somebody can be called.
+pub async fn count_waiting(store: Store, waiting: Gauge) {
+    let outage = Outage::new("counting dead letters");
+    loop {
+        match store.waiting_dead_letters().await {
+            Ok(count) => {
+                outage.worked();
+                waiting.set(count);
+            }
+            Err(error) => outage.failed(&error),
+        }
+        tokio::time::sleep(COUNT_INTERVAL).await;
+    }
 }
 
 /// The thread that reads is left alone when it takes too long: it ends with the process at the latest.

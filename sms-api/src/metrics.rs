@@ -38,6 +38,8 @@ pub struct Metrics {
     pub dead_letters_stored: Counter,
     /// Messages sent again from their dead letters.
     pub dead_letters_redriven: Counter,
+    /// Dead letters that nobody has sent again, of all tenants; every replica tells the same.
+    pub dead_letters_waiting: Gauge,
     /// Outbox rows taken over because their lease ran out.
     pub outbox_rows_recovered: Counter,
     /// Requests that went no further.
@@ -98,6 +100,7 @@ impl Metrics {
             late_reports: Counter::default(),
             dead_letters_stored: Counter::default(),
             dead_letters_redriven: Counter::default(),
+            dead_letters_waiting: Gauge::default(),
             outbox_rows_recovered: Counter::default(),
             refusals: Refusals::default(),
             api_keys_last_reload_successful: Gauge::default(),
@@ -122,6 +125,11 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        registry.register(
+            "sms_dead_letters_waiting",
+            "Dead letters that were not sent again; the same on every replica",
+            metrics.dead_letters_waiting.clone(),
+        );
         // The process would not have started with keys that it could not read.
         metrics.api_keys_last_reload_successful.set(1);
         registry.register(
@@ -192,6 +200,7 @@ mod tests {
             "sms_late_reports_total 0",
             "sms_dead_letters_stored_total 0",
             "sms_dead_letters_redriven_total 0",
+            "sms_dead_letters_waiting 0",
             "outbox_rows_recovered_total 0",
             r#"http_requests_refused_total{reason="UnknownKey"} 1"#,
             "api_keys_last_reload_successful 1",

@@ -123,8 +123,9 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         let maintenance = maintenance::run(store.clone(), parts.message_retention);
         let schedule = schedule::run(store.clone(), parts.republish_after);
         let backlog = relay::watch_backlog(store.clone(), parts.outbox, full);
+        let dead_letters = dead_letters::count_waiting(store.clone(), metrics.dead_letters_waiting.clone());
         Box::pin(async {
-            tokio::join!(maintenance, schedule, backlog);
+            tokio::join!(maintenance, schedule, backlog, dead_letters);
         })
     };
     spawn_until(&stopping, &mut workers, by_themselves);

@@ -138,6 +138,14 @@ impl Store {
         Ok(KeptDeadLetters { stored: count(stored), failed: count(failed) })
     }
 
+    /// How many dead letters of all tenants were not sent again.
+    pub async fn waiting_dead_letters(&self) -> Result<i64, Error> {
+        self.run(async |db| {
+            sqlx::query_scalar("select count(*) from dead_letter where redriven_at is null").fetch_one(db).await
+        })
+        .await
+    }
+
     /// Up to `limit` of the tenant's dead letters, newest first and without their records.
     pub async fn dead_letters(
         &self,

@@ -56,8 +56,15 @@ async fn what_was_given_up_is_failed_listed_and_sent_again_once(database: PgPool
     });
     assert_eq!(letter, expected);
 
+    let waiting = async |count| {
+        let is_so = async || (replica.metric("sms_dead_letters_waiting").await == count).then_some(());
+        eventually("the number of dead letters that wait", is_so).await;
+    };
+    waiting(1).await;
+
     let (status, redriven) = redrive(&replica, &letter).await;
     assert_eq!(status, 200, "{redriven}");
+    waiting(0).await;
     assert_eq!((&redriven["record"], &redriven["redrivable"]), (&json!(record), &json!(false)));
     let again = topic.next().await;
     assert_eq!((&again.value["messageId"], &again.value["attempt"]), (&json!(id), &json!(2)));
