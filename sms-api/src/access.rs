@@ -9,7 +9,7 @@ mod settings;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use prometheus_client::encoding::EncodeLabelValue;
+use prometheus_client::{encoding::EncodeLabelValue, metrics::gauge::Gauge};
 use telemetry::Health;
 
 pub use self::{
@@ -19,7 +19,6 @@ pub use self::{
 };
 use crate::{
     api_keys::ApiKeys,
-    metrics::Metrics,
     rate_limit::{Limiter, RateLimit},
 };
 
@@ -99,12 +98,12 @@ impl AccessControl {
     }
 
     /// What has to run for as long as requests are served; nothing where nothing can change.
-    pub fn upkeep(&self, health: &Health, metrics: &Metrics) -> Option<impl Future<Output = ()> + use<>> {
+    /// `last_reload_worked` tells whether the keys in use are those of the file.
+    pub fn upkeep(&self, health: &Health, last_reload_worked: Gauge) -> Option<impl Future<Output = ()> + use<>> {
         match &self.0 {
             Callers::Anonymous(_) => None,
             Callers::Known(keys) => {
                 let (keys, check) = (keys.clone(), health.check("api-keys"));
-                let last_reload_worked = metrics.api_keys_last_reload_successful.clone();
                 Some(async move { keys.keep_current(&check, &last_reload_worked).await })
             }
         }

@@ -129,7 +129,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         })
     };
     spawn_until(&stopping, &mut workers, by_themselves);
-    if let Some(upkeep) = parts.access.upkeep(&health, &metrics) {
+    if let Some(upkeep) = parts.access.upkeep(&health, metrics.api_keys_last_reload_successful.clone()) {
         spawn_until(&stopping, &mut workers, upkeep);
     }
     let handover = relay::start(relay_settings, &store, &metrics, &stopping, &mut workers)?;

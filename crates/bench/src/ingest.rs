@@ -19,11 +19,12 @@ use crate::{
     load::{self, Load},
     measurement::{Measurement, Published},
     message::PostRequest,
+    number::number,
     phase::{A_CONNECTIONS, B_CONNECTIONS, BATCH, BATCH_CONNECTIONS, Phase, RATE, RATE_CONNECTIONS},
     processes::{self, CpuSeconds, Memory, Watched},
     reads,
     references::Reference,
-    report::{Conditions, Report, number, svg, table},
+    report::{Conditions, Report, svg, table},
     servers::{self, INGEST, Servers, SmsApi},
     topic::Topic,
 };

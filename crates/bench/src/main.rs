@@ -22,6 +22,7 @@ mod ingest;
 mod load;
 mod measurement;
 mod message;
+mod number;
 mod phase;
 mod processes;
 mod reads;

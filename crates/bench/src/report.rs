@@ -147,23 +147,6 @@ fn summarize(phase: Phase, rounds: &[Measurement]) -> Option<PhaseSummary<'_>> {
     })
 }
 
-/// A number for people: thousands with commas, small ones with two digits.
-pub fn number(value: f64) -> String {
-    if value.abs() < 100.0 {
-        return format!("{value:.2}");
-    }
-    let digits = format!("{value:.0}");
-    let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
-    let mut grouped = sign.to_owned();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -229,14 +212,5 @@ mod tests {
         assert_eq!(json["targets"][0]["outcome"], "met");
         assert_eq!(json["sms_api_memory"]["peak_mb"], 50.0);
         assert_eq!(json["reads"][0]["many"]["p99_ms"], 1.5);
-    }
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (value, expected) in
-            [(0.5, "0.50"), (99.0, "99.00"), (100.4, "100"), (1234.6, "1,235"), (1e6, "1,000,000"), (-1234.0, "-1,234")]
-        {
-            assert_eq!(number(value), expected);
-        }
     }
 }

@@ -4,8 +4,11 @@
 
 use std::fmt::{self, Write};
 
-use super::{PhaseSummary, Report, number};
-use crate::phase::{Part, Phase};
+use super::{PhaseSummary, Report};
+use crate::{
+    number::number,
+    phase::{Part, Phase},
+};
 
 const WIDTH: f64 = 860.0;
 /// Where bars begin; titles are to the left.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Outcome, PhaseSummary, Report, Target, number, targets::Bound};
+use super::{Outcome, PhaseSummary, Report, Target, targets::Bound};
 use crate::{
+    number::number,
     processes::CpuSeconds,
     reads::{Compared, FEW},
     statistics::Spread,

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Report, number};
+use super::Report;
 use crate::{
     measurement::Measurement,
+    number::number,
     phase::Phase,
     reads::{Compared, FEW},
     statistics::Spread,
