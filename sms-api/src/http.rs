@@ -66,6 +66,8 @@ where
     if let Some(ended) = stopping.run_until_cancelled(accept_all).await {
         return ended;
     }
+    // So that whoever comes now is refused at once and turns to another replica.
+    drop(listener);
     server.open.shutdown().await;
     Ok(())
 }

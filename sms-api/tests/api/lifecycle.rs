@@ -10,11 +10,15 @@ use sms_api::{
     migrate,
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    replica::{Replica, eventually},
+    replica::{Replica, eventually, message},
     topic::Topic,
 };
 
@@ -52,23 +56,39 @@ async fn a_replica_without_kafka_is_alive_but_not_ready_and_stores(database: PgP
     assert_eq!(waiting, 1);
 }
 
+/// A request whose handler waits for the body: only then the client is told to go on.
+async fn begun(replica: &Replica, body: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(replica.host()).await.expect("an open port");
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.expect("an open connection");
+    let mut answer = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    connection.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    connection
+}
+
 #[sqlx::test(migrations = "./migrations")]
-async fn on_shutdown_every_request_is_answered_and_published_first(database: PgPool) {
+async fn on_shutdown_every_request_that_has_begun_is_answered_and_published_first(database: PgPool) {
     let topic = Topic::create().await;
     let replica = Replica::start(&database, &topic).await;
-    let texts: Vec<String> = (0..100).map(|n| n.to_string()).collect();
-    let posts = join_all(texts.iter().map(|text| replica.accepted(text)));
-    let shutdown = async {
-        eventually("the first message", async || {
-            let stored: i64 = sqlx::query_scalar("select count(*) from message").fetch_one(&database).await.ok()?;
-            (stored > 0).then_some(())
-        })
-        .await;
-    };
-    let (accepted, ()) = tokio::join!(posts, shutdown);
+    let bodies: Vec<String> = (0..20).map(|number| message(&number.to_string()).to_string()).collect();
+    let mut connections = join_all(bodies.iter().map(|body| begun(&replica, body))).await;
     replica.begin_shutdown();
+    let refused = async || TcpStream::connect(replica.host()).await.is_err().then_some(());
+    eventually("nobody new is let in", refused).await;
+    for (connection, body) in connections.iter_mut().zip(&bodies) {
+        connection.write_all(body.as_bytes()).await.expect("an open connection");
+    }
+    for connection in &mut connections {
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("the whole answer");
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
     timeout(Duration::from_secs(10), replica.stop()).await.expect("the end comes soon");
-    for _ in &accepted {
+    for _ in &bodies {
         topic.next().await;
     }
     let waiting: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&database).await.expect("a count");
