@@ -1,10 +1,9 @@
 //! HTTP/1.1 and HTTP/2 on one port, within bounds that axum's own server does not have: how many connections there are,
 //! and how long one may do nothing.
 
-use std::{convert::Infallible, future, io, sync::Arc, time::Duration};
+use std::{future, io, sync::Arc, time::Duration};
 
-use anyhow::Context;
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{body::Body, extract::Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -17,7 +16,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
+
+use crate::routes::Api;
 
 /// How many connections, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,23 +37,15 @@ pub const LIMITS: Limits = Limits { connections: 4096, head: Duration::from_secs
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_secs(1);
 
 /// Serves until `stopping`, and then until every request that has begun is answered.
-pub async fn serve<S>(
-    listener: TcpListener,
-    service: S,
-    limits: Limits,
-    stopping: CancellationToken,
-) -> anyhow::Result<()>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
-{
+pub async fn serve(listener: TcpListener, api: Api, limits: Limits, stopping: CancellationToken) {
     let mut protocols = Builder::new(TokioExecutor::new());
     protocols.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
     protocols.http2().timer(TokioTimer::new()).keep_alive_interval(limits.head).max_concurrent_streams(256);
-    let server = Server { protocols, service, limits, open: GracefulShutdown::new() };
+    let server = Server { protocols, api, limits, open: GracefulShutdown::new() };
     let places = Arc::new(Semaphore::new(limits.connections));
     let accept_all = async {
         loop {
-            let place = Arc::clone(&places).acquire_owned().await.context("the connections' places are gone")?;
+            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the places");
             match listener.accept().await {
                 Ok((connection, _)) => server.answer(connection, place),
                 Err(error) if is_of_one_connection(&error) => {}
@@ -63,26 +56,20 @@ where
             }
         }
     };
-    if let Some(ended) = stopping.run_until_cancelled(accept_all).await {
-        return ended;
-    }
+    stopping.run_until_cancelled(accept_all).await;
     // So that whoever comes now is refused at once and turns to another replica.
     drop(listener);
     server.open.shutdown().await;
-    Ok(())
 }
 
-struct Server<S> {
+struct Server {
     protocols: Builder<TokioExecutor>,
-    service: S,
+    api: Api,
     limits: Limits,
     open: GracefulShutdown,
 }
 
-impl<S> Server<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
-{
+impl Server {
     /// Answers the requests of one connection in a task of its own.
     fn answer(&self, connection: TcpStream, place: OwnedSemaphorePermit) {
         if let Err(error) = connection.set_nodelay(true) {
@@ -90,7 +77,7 @@ where
         }
         let (asked, head) = (Arc::new(Notify::new()), self.limits.head);
         let first_request = Arc::clone(&asked);
-        let service = self.service.clone().map_request(move |request: Request<Incoming>| {
+        let service = ServiceExt::<Request>::map_request(self.api.clone(), move |request: Request<Incoming>| {
             asked.notify_one();
             request.map(Body::new)
         });

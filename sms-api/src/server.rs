@@ -161,7 +161,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         biased;
         () = shutdown.cancelled() => None,
         Some(ended) = workers.join_next() => Some(ended.context("a background task failed")),
-        Some(ended) = servers.join_next() => Some(ended.context("an HTTP server failed").and_then(|result| result)),
+        Some(ended) = servers.join_next() => Some(ended.context("an HTTP server failed")),
     };
     stopping.cancel();
     drain("requests in flight", &mut servers, REQUESTS_DRAIN).await;
