@@ -9,7 +9,11 @@ mod statements;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    PgPool, Postgres,
+    postgres::{PgArguments, PgConnectOptions},
+    query::QueryAs,
+};
 use uuid::Uuid;
 
 use self::statements::{OF_RARE_STATUS, OF_REFERENCE, OF_TENANT, OF_USER, Statements};
@@ -101,6 +105,22 @@ impl Filter {
         Self { before: last.map_or(self.before, |last| last.min(self.before)), ..self.clone() }
     }
 
+    /// Gives a statement of [`Statements`] its first seven parameters.
+    fn bind<'q, Row>(
+        &'q self,
+        tenant: &'q str,
+        query: QueryAs<'q, Postgres, Row, PgArguments>,
+    ) -> QueryAs<'q, Postgres, Row, PgArguments> {
+        query
+            .bind(tenant)
+            .bind(self.from)
+            .bind(self.before)
+            .bind(self.status)
+            .bind(&self.user)
+            .bind(&self.client_reference)
+            .bind(self.batch_id)
+    }
+
     /// The statements over the index that leaves the least to be looked at, and whether the index knows all that is
     /// asked for.
     fn statements(&self) -> (Statements, bool) {
@@ -130,14 +150,8 @@ impl Store {
     pub async fn list(&self, tenant: &str, filter: &Filter, skipped: u32, limit: u32) -> Result<Listed, Error> {
         let (statements, _) = filter.statements();
         let judged: Vec<Judged> = run_in(&self.lists, async |db| {
-            sqlx::query_as(statements.page)
-                .bind(tenant)
-                .bind(filter.from)
-                .bind(filter.before)
-                .bind(filter.status)
-                .bind(&filter.user)
-                .bind(&filter.client_reference)
-                .bind(filter.batch_id)
+            filter
+                .bind(tenant, sqlx::query_as(statements.page))
                 .bind(i64::from(skipped))
                 // One more tells whether there is one more.
                 .bind(i64::from(limit) + 1)
@@ -152,16 +166,8 @@ impl Store {
     pub async fn count(&self, tenant: &str, filter: &Filter) -> Result<Count, Error> {
         let (statements, knows_all) = filter.statements();
         let (wanted, looked_at): (i64, i64) = run_in(&self.lists, async |db| {
-            sqlx::query_as(if knows_all { statements.count_all } else { statements.count })
-                .bind(tenant)
-                .bind(filter.from)
-                .bind(filter.before)
-                .bind(filter.status)
-                .bind(&filter.user)
-                .bind(&filter.client_reference)
-                .bind(filter.batch_id)
-                .fetch_one(db)
-                .await
+            let statement = if knows_all { statements.count_all } else { statements.count };
+            filter.bind(tenant, sqlx::query_as(statement)).fetch_one(db).await
         })
         .await?;
         Ok(if looked_at < i64::from(DEEPEST) { Count::Exactly(wanted) } else { Count::AtLeast(wanted) })

@@ -87,24 +87,39 @@ macro_rules! of_reference {
     };
 }
 
+macro_rules! of_party {
+    ($party:literal, $columns:literal) => {
+        concat!(
+            "(select tenant as of_tenant, ",
+            $party,
+            " as party, ",
+            $columns,
+            " from message
+                  where (tenant, ",
+            $party,
+            ", id) >= ($1, $5, $2) and (tenant, ",
+            $party,
+            ", id) < ($1, $5, $3)
+                      and id >= $2 and id < $3
+                  order by tenant desc, ",
+            $party,
+            " desc, id desc limit 10000)"
+        )
+    };
+}
+
 // A message to oneself comes from both indexes.
 macro_rules! of_user {
     ($columns:literal) => {
         concat!(
             "select distinct on (of_tenant, party, id) * from (
-                 (select tenant as of_tenant, sender as party, ",
-            $columns,
-            " from message
-                  where (tenant, sender, id) >= ($1, $5, $2) and (tenant, sender, id) < ($1, $5, $3)
-                      and id >= $2 and id < $3
-                  order by tenant desc, sender desc, id desc limit 10000)
+                 ",
+            of_party!("sender", $columns),
+            "
                  union all
-                 (select tenant as of_tenant, recipient as party, ",
-            $columns,
-            " from message
-                  where (tenant, recipient, id) >= ($1, $5, $2) and (tenant, recipient, id) < ($1, $5, $3)
-                      and id >= $2 and id < $3
-                  order by tenant desc, recipient desc, id desc limit 10000)
+                 ",
+            of_party!("recipient", $columns),
+            "
              ) as either
              order by of_tenant desc, party desc, id desc limit 10000"
         )
