@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     api_keys::{KeysFile, new_key},
     dead_letter_topic::DeadLetterTopic,
+    idempotency::under_way,
     replica::{Replica, message},
     topic::Topic,
 };
@@ -54,6 +55,10 @@ impl Operation {
         Self { path: self.path.replace("{id}", id), ..self }
     }
 
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
+
     fn request(&self, replica: &Replica) -> RequestBuilder {
         let request = replica.public(self.method.clone(), &self.path);
         match &self.body {
@@ -88,13 +93,12 @@ impl Asker {
     /// Asks, proves that the answer has this status and looks as documented, and gives its body.
     async fn ask(&mut self, operation: &Operation, request: RequestBuilder, status: u16) -> Value {
         let answer = request.send().await.expect("an answer");
-        let asked = format!("{} {}", operation.method, operation.template);
+        let asked = operation.name();
         let found = answer.status().as_u16();
         let media_type = answer.headers()["content-type"].to_str().expect("a text").to_owned();
         let text = answer.text().await.expect("a body");
         assert_eq!(found, status, "{asked}: {text}");
-        let method = operation.method.as_str().to_ascii_lowercase();
-        let documented = &self.document["paths"][operation.template][method]["responses"][found.to_string()]["content"];
+        let documented = &self.documented_answer(operation, found)["content"];
         assert!(
             documented.get(&media_type).is_some(),
             "{asked}: {found} as {media_type}, but documented: {documented}"
@@ -134,15 +138,16 @@ impl Asker {
             self.ask(operation, text, 415).await;
             self.ask(operation, large, 413).await;
             self.ask(operation, no_object, 400).await;
-        } else if self.documents(operation, 400) {
+        } else if !self.documented_answer(operation, 400).is_null() {
             let wrong = self.replica.public(operation.method.clone(), &format!("{}?limit=0", operation.path));
             self.ask(operation, wrong.bearer_auth(&key), 400).await;
         }
     }
 
-    fn documents(&self, operation: &Operation, status: u16) -> bool {
+    /// What the document says of an answer; null where it does not name it.
+    fn documented_answer(&self, operation: &Operation, status: u16) -> &Value {
         let method = operation.method.as_str().to_ascii_lowercase();
-        !self.document["paths"][operation.template][method]["responses"][status.to_string()].is_null()
+        &self.document["paths"][operation.template][method]["responses"][status.to_string()]
     }
 
     /// Lets bodies be waited for, all at a time because each takes ten seconds.
@@ -162,7 +167,7 @@ impl Asker {
         .await;
         for (operation, status) in operations.iter().zip(statuses) {
             assert_eq!(status, "HTTP/1.1 408", "{}", operation.template);
-            self.seen.insert((format!("POST {}", operation.template), 408));
+            self.seen.insert((operation.name(), 408));
         }
     }
 
@@ -248,14 +253,7 @@ async fn every_answer_that_the_document_names_can_be_had_and_looks_as_documented
     asker.ask_known(&dry, 200).await;
     let send = Operation { body: Some(message("hello")), ..dry };
 
-    let mut stuck = database.begin().await.expect("a transaction");
-    sqlx::query(
-        "insert into idempotency_key (client, key, fingerprint, submission, location, answer, expires_at)
-         values ('all', 'busy', '', gen_random_uuid(), '', '', now() + '1 h')",
-    )
-    .execute(&mut *stuck)
-    .await
-    .expect("a row");
+    let stuck = under_way(&database, "all", "busy").await;
     for (operation, other) in [(&send, message("other")), (&batch, json!({ "messages": [message("other")] }))] {
         let with_key = |asker: &Asker, key: &str| {
             operation.request(&asker.replica).bearer_auth(&asker.key).header("idempotency-key", key)

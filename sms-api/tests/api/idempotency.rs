@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::{
     replica::{Replica, message, outbox_is_empty},
@@ -15,6 +15,21 @@ use crate::{
 async fn post(replica: &Replica, key: &str, body: &Value) -> Response {
     let request = replica.public(Method::POST, "/v1/messages").header("idempotency-key", key).json(body);
     request.send().await.expect("an answer")
+}
+
+/// A request with this key that is being stored for as long as the transaction is open.
+pub async fn under_way(database: &PgPool, client: &str, key: &str) -> Transaction<'static, Postgres> {
+    let mut stuck = database.begin().await.expect("a transaction");
+    sqlx::query(
+        "insert into idempotency_key (client, key, fingerprint, submission, location, answer, expires_at)
+         values ($1, $2, '', gen_random_uuid(), '', '', now() + '1 h')",
+    )
+    .bind(client)
+    .bind(key)
+    .execute(&mut *stuck)
+    .await
+    .expect("a row");
+    stuck
 }
 
 async fn messages(database: &PgPool) -> i64 {
@@ -132,14 +147,7 @@ async fn a_hundred_requests_at_once_with_one_key_make_one_message(database: PgPo
 #[sqlx::test(migrations = "./migrations")]
 async fn a_twin_waits_only_so_long_for_a_request_that_does_not_end_and_nobody_waits_with_it(database: PgPool) {
     let replica = Replica::start(&database, &Topic::create().await).await;
-    let mut stuck = database.begin().await.expect("a transaction");
-    sqlx::query(
-        "insert into idempotency_key (client, key, fingerprint, submission, location, answer, expires_at)
-         values ('anonymous', 'key', '', gen_random_uuid(), '', '', now() + '1 h')",
-    )
-    .execute(&mut *stuck)
-    .await
-    .expect("a row");
+    let stuck = under_way(&database, "anonymous", "key").await;
     let (body, noise) = (message("twin"), message("noise"));
     let (twin, others) =
         tokio::join!(post(&replica, "key", &body), join_all((0..20).map(async |_: i32| replica.post(&noise).await)));

@@ -310,9 +310,13 @@ async fn failed_messages_are_sent_again_by_filter_and_only_they(database: PgPool
         topic.next().await;
     }
     topic.is_silent().await;
-    for bad in
-        [json!({ "limit": 0 }), json!({ "limit": "x" }), json!({ "created_after": "x" }), json!({ "cursor": "x" })]
-    {
+    for bad in [
+        json!({ "limit": 0 }),
+        json!({ "limit": "x" }),
+        json!({ "created_after": "x" }),
+        json!({ "batch_id": 1 }),
+        json!({ "cursor": "x" }),
+    ] {
         assert_eq!(retry(bad).await.0, 400);
     }
     replica.stop().await;
