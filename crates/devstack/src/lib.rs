@@ -1,8 +1,9 @@
 //! Real PostgreSQL, Apache Kafka and a Kubernetes control plane as child processes, all on loopback.
 //!
 //! `xtask` runs the product and its tests on them. Everything is fetched or built once, pinned by
-//! `pom.xml`, `kubernetes/go.mod`, `helm/go.mod` and `schemathesis/requirements.txt` in this crate, and kept in a [`Cache`] outside
-//! `target/`. A server stops when its value is dropped and dies with the process that started it.
+//! `pom.xml`, `kubernetes/go.mod`, `helm/go.mod` and `schemathesis/requirements.txt` in this crate,
+//! and kept in a [`Cache`] outside `target/`. A server stops when its value is dropped and dies with
+//! the process that started it.
 //!
 //! The crate knows nothing of SMS. To add a server: where its program comes from beside
 //! [`PostgresBinaries`], how it runs in a file of its own on top of [`Server`], what it needs of the

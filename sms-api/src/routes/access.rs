@@ -25,7 +25,7 @@ pub struct Identity(Result<Arc<Grant>, Refusal>);
 
 impl Identity {
     /// For the request's span.
-    pub fn key_name(&self) -> Option<&str> {
+    fn key_name(&self) -> Option<&str> {
         self.0.as_ref().ok().map(|grant| &*grant.caller.key_name)
     }
 

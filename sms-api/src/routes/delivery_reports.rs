@@ -1,8 +1,6 @@
 //! `POST /v1/internal/delivery-reports`.
 
-use std::sync::Arc;
-
-use std::iter;
+use std::{iter, sync::Arc};
 
 use axum::{Json, extract::State};
 use contract::{LARGEST_BATCH, ReportResult, ReportResults};

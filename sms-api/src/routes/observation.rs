@@ -27,7 +27,7 @@ pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: N
 }
 
 /// Lets `handle` answer a request, in a span that continues the caller's trace and names the caller's key.
-pub async fn observed<F: Future<Output = Response> + Send>(
+pub async fn observed<F: Future<Output = Response>>(
     metrics: &Metrics,
     request: Request,
     key_name: Option<&str>,

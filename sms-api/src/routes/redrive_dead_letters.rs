@@ -1,9 +1,8 @@
 //! `POST /v1/dead-letters/redrive`.
 
-use std::sync::Arc;
-
 use std::{
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
