@@ -2,6 +2,10 @@
 //!
 //! A function is named for what it promises, and each promise is one statement, so that it holds or does not
 //! hold as a whole. A new promise is a function in the file of its table below `store/`.
+//!
+//! The compiler checks statements against what PostgreSQL made of them, kept in `sms-api/.sqlx`; after a change to a
+//! statement or a migration, `cargo xtask queries` renews it. Only what is put together from parts is left to tests:
+//! lists, whose statements share most of their text, and partitions, whose names are dates.
 
 mod dead_letters;
 mod due;

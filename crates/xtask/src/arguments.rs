@@ -30,6 +30,8 @@ pub enum Command {
     Bench(BenchArguments),
     /// Write crds/smspipelines.yaml, and the chart's copy of it, from the operator's types
     Crds,
+    /// Write sms-api/.sqlx: what PostgreSQL makes of each query of sms-api, so that it compiles without one
+    Queries(QueriesArguments),
 }
 
 /// Which of several stacks on this machine is meant.
@@ -111,6 +113,14 @@ pub struct BenchArguments {
     /// Passed to the benchmarks, which know their own flags, for instance `ingest --seconds 30`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub arguments: Vec<String>,
+}
+
+/// What `queries` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct QueriesArguments {
+    /// Write nothing; fail when something would be written
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod detach;
 mod down;
 mod http;
 mod metrics_text;
+mod queries;
 mod readiness;
 mod run_folder;
 mod screen;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Crds => crds::run(),
+        Command::Queries(arguments) => queries::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

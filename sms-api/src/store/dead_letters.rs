@@ -64,84 +64,44 @@ impl From<DeadLetterRow> for DeadLetter {
     }
 }
 
-/// [`Store::keep_dead_letters`]; the limit is there for the reason of [`RECORD`](super::reports::RECORD).
-pub(super) const KEEP: &str = "with given as materialized (
-         select * from unnest(
-             $1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::uuid[], $6::integer[],
-             $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[]
-         ) as given (
-             id, topic_partition, topic_offset, topic_timestamp, message_id, attempt,
-             origin_topic, origin_partition, origin_offset, record, error, reason
-         )
-     ),
-     known as materialized (
-         select message.* from (select distinct message_id from given) as wanted cross join lateral (
-             select id, tenant from message where message.id = wanted.message_id limit 1
-         ) as message
-     ),
-     stored as (
-         insert into dead_letter (
-             id, topic_partition, topic_offset, topic_timestamp, tenant, message_id, attempt,
-             origin_topic, origin_partition, origin_offset, record, error
-         )
-         select given.id, topic_partition, topic_offset, topic_timestamp,
-             coalesce(known.tenant, $13), message_id, attempt,
-             origin_topic, origin_partition, origin_offset, record, error
-         from given left join known on known.id = message_id
-         order by topic_partition, topic_offset
-         on conflict (topic_partition, topic_offset, topic_timestamp) do nothing
-         returning id
-     ),
-     latest as materialized (
-         select distinct on (message_id) message_id, attempt, reason
-         from given join stored using (id)
-         where message_id is not null
-         order by message_id, attempt desc
-     ),
-     failed as (
-         update message
-         set status = 'FAILED', updated_at = now(), retry_at = null, failure_reason = reason
-         from latest
-         where message.id = message_id
-             and message.status in ('PENDING', 'UNKNOWN') and message.attempt <= latest.attempt
-         returning message.id
-     )
-     select (select count(*) from stored), (select count(*) from failed)";
-
 impl Store {
     /// Stores dead letters, all or none, each once however often it is read; their messages become FAILED where they
     /// are neither final nor in a later attempt. A dead letter is its message's tenant's; one of no known message, such as
     /// an undecodable one, is that of the tenant who is there when nobody names one.
     pub async fn keep_dead_letters(&self, letters: &[NewDeadLetter]) -> Result<KeptDeadLetters, Error> {
         let rows = Rows::of(letters);
-        let (stored, failed): (i64, i64) = self
+        let kept = self
             .run(async |db| {
-                sqlx::query_as(KEEP)
-                    .bind(&rows.ids)
-                    .bind(&rows.partitions)
-                    .bind(&rows.offsets)
-                    .bind(&rows.timestamps)
-                    .bind(&rows.message_ids)
-                    .bind(&rows.attempts)
-                    .bind(&rows.origin_topics)
-                    .bind(&rows.origin_partitions)
-                    .bind(&rows.origin_offsets)
-                    .bind(&rows.records)
-                    .bind(&rows.errors)
-                    .bind(&rows.reasons)
-                    .bind(DEFAULT_TENANT)
-                    .fetch_one(db)
-                    .await
+                sqlx::query_file!(
+                    "src/store/dead_letters/keep.sql",
+                    &rows.ids,
+                    &rows.partitions,
+                    &rows.offsets,
+                    &rows.timestamps,
+                    &rows.message_ids as &[Option<Uuid>],
+                    &rows.attempts as &[Option<i32>],
+                    &rows.origin_topics as &[Option<&str>],
+                    &rows.origin_partitions as &[Option<i32>],
+                    &rows.origin_offsets as &[Option<i64>],
+                    &rows.records as &[&str],
+                    &rows.errors as &[&str],
+                    &rows.reasons as &[&str],
+                    DEFAULT_TENANT,
+                )
+                .fetch_one(db)
+                .await
             })
             .await?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        Ok(KeptDeadLetters { stored: count(stored), failed: count(failed) })
+        Ok(KeptDeadLetters { stored: count(kept.stored), failed: count(kept.failed) })
     }
 
     /// How many dead letters of all tenants were not sent again.
     pub async fn waiting_dead_letters(&self) -> Result<i64, Error> {
         self.run(async |db| {
-            sqlx::query_scalar("select count(*) from dead_letter where redriven_at is null").fetch_one(db).await
+            sqlx::query_scalar!(r#"select count(*) as "count!" from dead_letter where redriven_at is null"#)
+                .fetch_one(db)
+                .await
         })
         .await
     }
@@ -179,12 +139,12 @@ impl Store {
     /// Deletes dead letters with an id before `before`, in part when they are many; says how many.
     pub async fn delete_dead_letters(&self, before: Uuid, at_most: i64) -> Result<u64, Error> {
         self.run(async |db| {
-            sqlx::query(
+            sqlx::query!(
                 "delete from dead_letter
                  where id = any(array(select id from dead_letter where id < $1 order by id limit $2))",
+                before,
+                at_most,
             )
-            .bind(before)
-            .bind(at_most)
             .execute(db)
             .await
             .map(|done| done.rows_affected())

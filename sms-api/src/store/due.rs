@@ -9,7 +9,7 @@ use super::{Error, Store, interval};
 use crate::message::{Message, Status};
 
 /// What one look at the messages that are due did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
     /// How many were due.
     pub due: i64,
@@ -45,8 +45,9 @@ impl Store {
     /// again. Those are looked at again after `forgotten_after`. Several callers never take one message twice.
     pub async fn move_due(&self, limit: i64, forgotten_after: Duration) -> Result<Looked, Error> {
         self.run(async |db| {
-            sqlx::query_as(
-                "with due as materialized (
+            sqlx::query_as!(
+                Looked,
+                r#"with due as materialized (
                      select message_id, traceparent from message_due
                      where due_at <= now() order by due_at limit $1 for update skip locked
                  ),
@@ -87,11 +88,11 @@ impl Store {
                      delete from message_due
                      where message_id in (select message_id from due) and message_id not in (select id from to_publish)
                  )
-                 select (select count(*) from due) as due, (select count(*) from to_publish) as queued,
-                     (select count(*) from expired) as expired",
+                 select (select count(*) from due) as "due!", (select count(*) from to_publish) as "queued!",
+                     (select count(*) from expired) as "expired!""#,
+                limit,
+                interval(forgotten_after),
             )
-            .bind(limit)
-            .bind(interval(forgotten_after))
             .fetch_one(db)
             .await
         })
@@ -115,13 +116,13 @@ impl Store {
     pub async fn sweep(&self, before: Uuid, limit: i64, forgotten_after: Duration) -> Result<Searched, Error> {
         self.run(async |db| {
             let mut transaction = sqlx::Connection::begin(db).await?;
-            let swept_to: Option<Uuid> = sqlx::query_scalar("select swept_to from sweep for update skip locked")
+            let swept_to = sqlx::query_scalar!("select swept_to from sweep for update skip locked")
                 .fetch_optional(&mut *transaction)
                 .await?;
             let Some(swept_to) = swept_to else { return Ok(Searched::default()) };
             let found = queue_pending(&mut transaction, swept_to, before, limit, forgotten_after).await?;
             if let Some(up_to) = found.up_to {
-                sqlx::query("update sweep set swept_to = $1").bind(up_to).execute(&mut *transaction).await?;
+                sqlx::query!("update sweep set swept_to = $1", up_to).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
             Ok(found)
@@ -131,9 +132,9 @@ impl Store {
 
     /// Calls a message back that waits for its time.
     pub async fn cancel(&self, tenant: &str, id: Uuid) -> Result<Changed, Error> {
-        let canceled: Option<Uuid> = self
+        let canceled = self
             .run(async |db| {
-                sqlx::query_scalar(
+                sqlx::query_scalar!(
                     "with canceled as (
                          update message
                          set status = 'CANCELED', updated_at = now(), retry_at = null, failure_reason = null
@@ -145,9 +146,9 @@ impl Store {
                          delete from message_due where message_id in (select id from canceled)
                      )
                      select id from canceled",
+                    id,
+                    tenant,
                 )
-                .bind(id)
-                .bind(tenant)
                 .fetch_optional(db)
                 .await
             })
@@ -183,8 +184,9 @@ async fn queue_pending(
     limit: i64,
     forgotten_after: Duration,
 ) -> sqlx::Result<Searched> {
-    let (up_to, queued) = sqlx::query_as(
-        "with looked as materialized (
+    sqlx::query_as!(
+        Searched,
+        r#"with looked as materialized (
              select id, status from message where id > $1 and id < $2 order by id limit $3
          ),
          pending as (
@@ -199,15 +201,15 @@ async fn queue_pending(
              insert into message_due (message_id, due_at) select id, now() + $4 from pending
              on conflict (message_id) do update set due_at = excluded.due_at
          )
-         select (select id from looked order by id desc limit 1), (select count(*) from pending)",
+         select (select id from looked order by id desc limit 1) as up_to,
+             (select count(*) from pending) as "queued!""#,
+        after,
+        before,
+        limit,
+        interval(forgotten_after),
     )
-    .bind(after)
-    .bind(before)
-    .bind(limit)
-    .bind(interval(forgotten_after))
     .fetch_one(db)
-    .await?;
-    Ok(Searched { up_to, queued })
+    .await
 }
 
 /// Makes failed messages of the tenant pending again, each as its next attempt, and queues them to be published;
@@ -219,7 +221,7 @@ pub(super) async fn send_again(
     traceparent: Option<&str>,
     forgotten_after: Duration,
 ) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(
+    sqlx::query_scalar!(
         "with released as (
              update message set status = 'PENDING', attempt = attempt + 1, updated_at = now(), retry_at = null,
                  failure_reason = null
@@ -236,11 +238,11 @@ pub(super) async fn send_again(
              on conflict (message_id) do update set due_at = excluded.due_at, traceparent = excluded.traceparent
          )
          select id from released",
+        ids,
+        tenant,
+        traceparent,
+        interval(forgotten_after),
     )
-    .bind(ids)
-    .bind(tenant)
-    .bind(traceparent)
-    .bind(interval(forgotten_after))
     .fetch_all(db)
     .await
 }

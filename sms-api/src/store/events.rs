@@ -21,28 +21,19 @@ pub struct Event {
     pub reason: Option<String>,
 }
 
-/// A state that was overwritten, as it is kept.
-#[derive(sqlx::FromRow)]
-struct FormerState {
-    at: Option<jiff_sqlx::Timestamp>,
-    status: Status,
-    attempt: i32,
-    reason: Option<String>,
-}
-
 impl Store {
     /// All states of the tenant's message, oldest first; `None` when there is no such message.
     pub async fn events(&self, tenant: &str, id: Uuid) -> Result<Option<Vec<Event>>, Error> {
         // Before the former ones: a change between the two statements then shows twice at worst, and `history` drops
         // what it sees twice.
         let Some(message) = self.message(tenant, id).await? else { return Ok(None) };
-        let former: Vec<FormerState> = self
+        let former = self
             .run(async |db| {
-                sqlx::query_as(
-                    "select at, status, attempt, reason from message_event
-                     where message_id = $1 order by at nulls first",
+                sqlx::query!(
+                    r#"select at, status as "status: Status", attempt, reason from message_event
+                     where message_id = $1 order by at nulls first"#,
+                    id,
                 )
-                .bind(id)
                 .fetch_all(db)
                 .await
             })

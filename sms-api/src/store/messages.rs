@@ -74,123 +74,123 @@ impl Store {
     pub async fn store_batch(&self, submissions: &[&Submission]) -> Result<Batch, Error> {
         let rows = Rows::of(submissions);
         let keys = Keys::of(submissions);
-        let (outbox_id, stored_keys): (Option<i64>, Vec<Uuid>) = run_in(&self.writers, async |db| {
+        let stored = run_in(&self.writers, async |db| {
             // One statement is one transaction and one round trip.
-            sqlx::query_as(
-                "with fresh as (
-                         insert into idempotency_key
-                             (client, key, fingerprint, submission, location, answer, expires_at)
-                         select client, key, fingerprint, submission, location, answer, now() + kept
-                         from unnest($15::text[], $16::text[], $17::bytea[], $18::uuid[], $19::text[],
-                                     $20::bytea[], $21::interval[])
-                             as given (client, key, fingerprint, submission, location, answer, kept)
-                         order by client, key
-                         on conflict (client, key) do update
-                             set fingerprint = excluded.fingerprint, submission = excluded.submission,
-                                 location = excluded.location, answer = excluded.answer,
-                                 expires_at = excluded.expires_at
-                             where idempotency_key.expires_at <= now()
-                         returning submission
-                     ),
-                     given as (
-                         select * from unnest(
-                             $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                             $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::text[],
-                             $13::text[], $14::uuid[]
-                         ) as given (
-                             id, tenant, sender, recipient, text, status, priority,
-                             send_at, expires_at, batch_id, client_reference, metadata,
-                             traceparent, keyed
-                         )
-                         where keyed is null or keyed in (select submission from fresh)
-                     ),
-                     stored as (
-                         insert into message (
-                             id, tenant, sender, recipient, text, status, priority,
-                             send_at, expires_at, batch_id, client_reference, metadata
-                         )
-                         select id, tenant, sender, recipient, text, status, priority,
-                             send_at, expires_at, batch_id, client_reference, metadata::json
-                         from given
-                     ),
-                     counted as (
-                         insert into status_change (day, tenant, to_status, messages)
-                         select message_day(id), tenant, status, count(*) from given
-                         group by message_day(id), tenant, status
-                     ),
-                     scheduled as (
-                         insert into message_due (message_id, due_at, traceparent)
-                         select id, send_at, traceparent from given where status = 'SCHEDULED'
-                     ),
-                     found_by_status as (
-                         insert into rare_status (message_id, tenant, status)
-                         select id, tenant, status from given where status = 'SCHEDULED'
-                     ),
-                     queued as (
-                         insert into outbox (message_ids, traceparents, leased_until)
-                         select array_agg(id), array_agg(traceparent), now() + $22
-                         from given where status = 'PENDING' having count(*) > 0
-                         returning id
-                     )
-                     select (select id from queued), array(select submission from fresh)",
+            sqlx::query!(
+                r#"with fresh as (
+                    insert into idempotency_key
+                        (client, key, fingerprint, submission, location, answer, expires_at)
+                    select client, key, fingerprint, submission, location, answer, now() + kept
+                    from unnest($15::text[], $16::text[], $17::bytea[], $18::uuid[], $19::text[],
+                                $20::bytea[], $21::interval[])
+                        as given (client, key, fingerprint, submission, location, answer, kept)
+                    order by client, key
+                    on conflict (client, key) do update
+                        set fingerprint = excluded.fingerprint, submission = excluded.submission,
+                            location = excluded.location, answer = excluded.answer,
+                            expires_at = excluded.expires_at
+                        where idempotency_key.expires_at <= now()
+                    returning submission
+                ),
+                given as (
+                    select * from unnest(
+                        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                        $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::text[],
+                        $13::text[], $14::uuid[]
+                    ) as given (
+                        id, tenant, sender, recipient, text, status, priority,
+                        send_at, expires_at, batch_id, client_reference, metadata,
+                        traceparent, keyed
+                    )
+                    where keyed is null or keyed in (select submission from fresh)
+                ),
+                stored as (
+                    insert into message (
+                        id, tenant, sender, recipient, text, status, priority,
+                        send_at, expires_at, batch_id, client_reference, metadata
+                    )
+                    select id, tenant, sender, recipient, text, status, priority,
+                        send_at, expires_at, batch_id, client_reference, metadata::json
+                    from given
+                ),
+                counted as (
+                    insert into status_change (day, tenant, to_status, messages)
+                    select message_day(id), tenant, status, count(*) from given
+                    group by message_day(id), tenant, status
+                ),
+                scheduled as (
+                    insert into message_due (message_id, due_at, traceparent)
+                    select id, send_at, traceparent from given where status = 'SCHEDULED'
+                ),
+                found_by_status as (
+                    insert into rare_status (message_id, tenant, status)
+                    select id, tenant, status from given where status = 'SCHEDULED'
+                ),
+                queued as (
+                    insert into outbox (message_ids, traceparents, leased_until)
+                    select array_agg(id), array_agg(traceparent), now() + $22
+                    from given where status = 'PENDING' having count(*) > 0
+                    returning id
+                )
+                select (select id from queued) as outbox_id, array(select submission from fresh) as "stored_keys!""#,
+                &rows.ids,
+                &rows.tenants as &[&str],
+                &rows.senders as &[&str],
+                &rows.recipients as &[&str],
+                &rows.texts as &[&str],
+                &rows.statuses as &[Status],
+                &rows.priorities as &[Priority],
+                &rows.send_at as &[Option<jiff_sqlx::Timestamp>],
+                &rows.expires_at as &[Option<jiff_sqlx::Timestamp>],
+                &rows.batch_ids as &[Option<Uuid>],
+                &rows.client_references as &[Option<&str>],
+                &rows.metadata as &[Option<String>],
+                &rows.traceparents as &[Option<&str>],
+                &rows.keyed as &[Option<Uuid>],
+                &keys.clients as &[&str],
+                &keys.texts as &[&str],
+                &keys.fingerprints as &[&[u8]],
+                &keys.submissions,
+                &keys.locations as &[&str],
+                &keys.answers as &[&[u8]],
+                &keys.kept,
+                interval(LEASE),
             )
-            .bind(&rows.ids)
-            .bind(&rows.tenants)
-            .bind(&rows.senders)
-            .bind(&rows.recipients)
-            .bind(&rows.texts)
-            .bind(&rows.statuses)
-            .bind(&rows.priorities)
-            .bind(&rows.send_at)
-            .bind(&rows.expires_at)
-            .bind(&rows.batch_ids)
-            .bind(&rows.client_references)
-            .bind(&rows.metadata)
-            .bind(&rows.traceparents)
-            .bind(&rows.keyed)
-            .bind(&keys.clients)
-            .bind(&keys.texts)
-            .bind(&keys.fingerprints)
-            .bind(&keys.submissions)
-            .bind(&keys.locations)
-            .bind(&keys.answers)
-            .bind(&keys.kept)
-            .bind(interval(LEASE))
             .fetch_one(db)
             .await
         })
         .await?;
-        let stored: HashSet<Uuid> = stored_keys.into_iter().collect();
-        let repeated = keys.submissions.into_iter().filter(|submission| !stored.contains(submission)).collect();
-        Ok(Batch { outbox_id, repeated })
+        let stored_keys: HashSet<Uuid> = stored.stored_keys.into_iter().collect();
+        let repeated = keys.submissions.into_iter().filter(|submission| !stored_keys.contains(submission)).collect();
+        Ok(Batch { outbox_id: stored.outbox_id, repeated })
     }
 
     /// What was answered to the request that used this key first, with the fingerprint of that request.
     pub async fn first_answer(&self, client: &str, key: &str) -> Result<Option<(Vec<u8>, Answer)>, Error> {
-        let found: Option<(Vec<u8>, String, Vec<u8>)> = self
+        let found = self
             .run(async |db| {
-                sqlx::query_as(
+                sqlx::query!(
                     "select fingerprint, location, answer from idempotency_key
                      where client = $1 and key = $2 and expires_at > now()",
+                    client,
+                    key,
                 )
-                .bind(client)
-                .bind(key)
                 .fetch_optional(db)
                 .await
             })
             .await?;
-        Ok(found.map(|(fingerprint, location, body)| (fingerprint, Answer { location, body: body.into() })))
+        Ok(found.map(|row| (row.fingerprint, Answer { location: row.location, body: row.answer.into() })))
     }
 
     /// Forgets idempotency keys past their time, in part when they are many; says how many.
     pub async fn forget_old_keys(&self, at_most: i64) -> Result<u64, Error> {
         self.run(async |db| {
-            sqlx::query(
+            sqlx::query!(
                 "delete from idempotency_key where ctid = any(array(
                      select ctid from idempotency_key where expires_at <= now() limit $1
                  )) and expires_at <= now()",
+                at_most,
             )
-            .bind(at_most)
             .execute(db)
             .await
             .map(|done| done.rows_affected())
@@ -200,15 +200,17 @@ impl Store {
 
     /// The tenant's message as it stands.
     pub async fn message(&self, tenant: &str, id: Uuid) -> Result<Option<Message>, Error> {
-        let row: Option<MessageRow> = self
+        let row = self
             .run(async |db| {
-                sqlx::query_as(
-                    "select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
-                         retry_at, send_at, expires_at, batch_id, client_reference, metadata
-                     from message where id = $1 and tenant = $2",
+                sqlx::query_as!(
+                    MessageRow,
+                    r#"select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
+                         retry_at, send_at, expires_at, batch_id, client_reference,
+                         metadata as "metadata: Json<Metadata>"
+                     from message where id = $1 and tenant = $2"#,
+                    id,
+                    tenant,
                 )
-                .bind(id)
-                .bind(tenant)
                 .fetch_optional(db)
                 .await
             })

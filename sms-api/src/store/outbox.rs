@@ -48,7 +48,6 @@ impl From<NewMessage> for PendingMessage {
 }
 
 /// A pending message as its row is read; its trace is in the outbox.
-#[derive(sqlx::FromRow)]
 struct PendingRow {
     id: Uuid,
     sender: String,
@@ -96,19 +95,19 @@ impl Store {
     ///
     /// A message that is already final is left out: it has been in Kafka, only its row outlived the crash.
     pub async fn take_expired_batches(&self, limit: i64) -> Result<Vec<OutboxRow>, Error> {
-        let taken: Vec<(i64, Vec<Uuid>, Vec<Option<String>>)> = self
+        let taken = self
             .run(async |db| {
-                sqlx::query_as(
-                    "with expired as materialized (
+                sqlx::query!(
+                    r#"with expired as materialized (
                          select id from outbox where leased_until < now()
                          order by leased_until limit $1 for update skip locked
                      )
                      update outbox set leased_until = now() + $2
                      from expired where outbox.id = expired.id
-                     returning outbox.id, message_ids, traceparents",
+                     returning outbox.id, message_ids, traceparents as "traceparents: Vec<Option<String>>""#,
+                    limit,
+                    interval(LEASE),
                 )
-                .bind(limit)
-                .bind(interval(LEASE))
                 .fetch_all(db)
                 .await
             })
@@ -116,14 +115,16 @@ impl Store {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pending = self.pending_messages(taken.iter().flat_map(|(_, ids, _)| ids).copied().collect()).await?;
+        let ids = taken.iter().flat_map(|row| &row.message_ids).copied().collect();
+        let mut pending = self.pending_messages(ids).await?;
         let mut rows: Vec<_> = taken
             .into_iter()
-            .map(|(id, ids, traceparents)| OutboxRow {
-                id,
-                messages: ids
+            .map(|row| OutboxRow {
+                id: row.id,
+                messages: row
+                    .message_ids
                     .iter()
-                    .zip(traceparents)
+                    .zip(row.traceparents)
                     .filter_map(|(id, traceparent)| {
                         Some(PendingMessage { traceparent: traceparent.map(Into::into), ..pending.remove(id)? })
                     })
@@ -135,13 +136,14 @@ impl Store {
     }
 
     async fn pending_messages(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, PendingMessage>, Error> {
-        let found: Vec<PendingRow> = self
+        let found = self
             .run(async |db| {
-                sqlx::query_as(
+                sqlx::query_as!(
+                    PendingRow,
                     "select id, sender, recipient, text, attempt, priority, expires_at
                      from message where id = any($1) and status = 'PENDING'",
+                    &ids,
                 )
-                .bind(&ids)
                 .fetch_all(db)
                 .await
             })
@@ -151,24 +153,25 @@ impl Store {
 
     /// What is stored and not yet in Kafka, as far as PostgreSQL knows.
     pub async fn unpublished(&self) -> Result<Unpublished, Error> {
-        let (messages, seconds): (i64, f64) = self
+        let waiting = self
             .run(async |db| {
-                sqlx::query_as(
-                    "select coalesce(sum(messages), 0)::bigint,
-                         coalesce(extract(epoch from now() - min(created_at)), 0)::double precision
-                     from outbox",
+                sqlx::query!(
+                    r#"select coalesce(sum(messages), 0)::bigint as "messages!",
+                         coalesce(extract(epoch from now() - min(created_at)), 0)::double precision as "seconds!"
+                     from outbox"#,
                 )
                 .fetch_one(db)
                 .await
             })
             .await?;
-        Ok(Unpublished { messages, oldest: Duration::try_from_secs_f64(seconds).unwrap_or_default() })
+        let oldest = Duration::try_from_secs_f64(waiting.seconds).unwrap_or_default();
+        Ok(Unpublished { messages: waiting.messages, oldest })
     }
 
     /// Forgets batches that Kafka has acknowledged as a whole.
     pub async fn forget_batches(&self, outbox_ids: &[i64]) -> Result<(), Error> {
         self.run(async |db| {
-            sqlx::query("delete from outbox where id = any($1)").bind(outbox_ids).execute(db).await.map(|_| ())
+            sqlx::query!("delete from outbox where id = any($1)", outbox_ids).execute(db).await.map(|_| ())
         })
         .await
     }

@@ -142,16 +142,16 @@ pub fn day_of(moment: Timestamp) -> Date {
 
 /// Which partitions there are.
 pub async fn existing(db: &mut PgConnection) -> sqlx::Result<Existing> {
-    let (now, names): (jiff_sqlx::Timestamp, Vec<String>) = sqlx::query_as(
-        "select now(), array(
+    let found = sqlx::query!(
+        r#"select now() as "now!", array(
              select relname::text from pg_inherits join pg_class on pg_class.oid = inhrelid
              where inhparent = any(array['message', 'message_event', 'rare_status', 'claim']::regclass[])
-         )",
+         ) as "names!""#,
     )
     .fetch_one(db)
     .await?;
-    let partitions = names.iter().filter_map(|name| Partition::parse(name)).collect();
-    Ok(Existing { now: now.to_jiff(), partitions })
+    let partitions = found.names.iter().filter_map(|name| Partition::parse(name)).collect();
+    Ok(Existing { now: found.now.to_jiff(), partitions })
 }
 
 /// Makes the partition, and moves into it what the default one held for it; or does nothing.
@@ -231,7 +231,7 @@ async fn alone<T>(
     let changed = async {
         execute(&mut transaction, LOCK_TIMEOUT.to_owned()).await?;
         execute(&mut transaction, STATEMENT_TIMEOUT.to_owned()).await?;
-        sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
         change(&mut transaction).await
     }
     .await;
@@ -246,7 +246,7 @@ async fn alone<T>(
 }
 
 async fn is_there(db: &mut PgConnection, name: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select to_regclass($1) is not null").bind(name).fetch_one(db).await
+    sqlx::query_scalar!(r#"select to_regclass($1) is not null as "is_there!""#, name).fetch_one(db).await
 }
 
 /// Names and ids are made here, of letters, digits and dashes, and cannot be bound in a definition.

@@ -47,9 +47,7 @@ impl Store {
     ) -> Result<RedrivenOne, Error> {
         self.run(async |db| {
             let mut transaction = db.begin().await?;
-            sqlx::query("select from dead_letter where id = $1 and tenant = $2 for update")
-                .bind(id)
-                .bind(tenant)
+            sqlx::query!("select from dead_letter where id = $1 and tenant = $2 for update", id, tenant)
                 .execute(&mut *transaction)
                 .await?;
             let redriven = redrive(&mut transaction, tenant, &[id], 1, traceparent, forgotten_after).await?;
@@ -81,15 +79,15 @@ impl Store {
     ) -> Result<RedrivenSome, Error> {
         self.run(async |db| {
             let mut transaction = db.begin().await?;
-            let mut looked_at: Vec<Uuid> = sqlx::query_scalar(
+            let mut looked_at = sqlx::query_scalar!(
                 "select id from dead_letter
                  where tenant = $1 and redriven_at is null and id > $2 and id < $3
                  order by id limit $4 for update skip locked",
+                tenant,
+                after,
+                before,
+                i64::try_from(AT_ONCE).unwrap_or(i64::MAX),
             )
-            .bind(tenant)
-            .bind(after)
-            .bind(before)
-            .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
             .fetch_all(&mut *transaction)
             .await?;
             let is_end = looked_at.len() < AT_ONCE;
@@ -118,36 +116,36 @@ async fn redrive(
     traceparent: Option<&str>,
     forgotten_after: Duration,
 ) -> sqlx::Result<Vec<Uuid>> {
-    let waiting: Vec<(Uuid, Uuid, i32)> = sqlx::query_as(
-        "select id, message_id, attempt from dead_letter
+    let waiting = sqlx::query!(
+        r#"select id, message_id as "message_id!", attempt as "attempt!" from dead_letter
          where id = any($1) and tenant = $2 and redriven_at is null and message_id is not null
-         order by id",
+         order by id"#,
+        letters,
+        tenant,
     )
-    .bind(letters)
-    .bind(tenant)
     .fetch_all(&mut *db)
     .await?;
-    let messages: Vec<Uuid> = waiting.iter().map(|&(_, message, _)| message).collect();
+    let messages: Vec<Uuid> = waiting.iter().map(|letter| letter.message_id).collect();
     // They say which partitions need not be looked at, which a list of ids does not.
     let (first, last) = (messages.iter().min().copied(), messages.iter().max().copied());
     // In the order of ids, so that two of these never wait for each other.
-    let failed: Vec<(Uuid, i32)> = sqlx::query_as(
+    let failed = sqlx::query!(
         "select id, attempt from message
          where id = any($1) and id between $2 and $3 and tenant = $4 and status = 'FAILED'
          order by id for update",
+        &messages,
+        first,
+        last,
+        tenant,
     )
-    .bind(&messages)
-    .bind(first)
-    .bind(last)
-    .bind(tenant)
     .fetch_all(&mut *db)
     .await?;
-    let present: HashMap<Uuid, i32> = failed.into_iter().collect();
+    let present: HashMap<Uuid, i32> = failed.iter().map(|message| (message.id, message.attempt)).collect();
     let mut letter_of = HashMap::new();
-    for (letter, message, attempt) in waiting {
-        let can_be_sent = present.get(&message).is_some_and(|&present| present <= attempt);
+    for letter in waiting {
+        let can_be_sent = present.get(&letter.message_id).is_some_and(|&present| present <= letter.attempt);
         if can_be_sent && letter_of.len() < most {
-            letter_of.entry(message).or_insert(letter);
+            letter_of.entry(letter.message_id).or_insert(letter.id);
         }
     }
     if letter_of.is_empty() {
@@ -156,6 +154,6 @@ async fn redrive(
     let messages: Vec<Uuid> = letter_of.keys().copied().collect();
     let sent = send_again(db, tenant, &messages, traceparent, forgotten_after).await?;
     let marked: Vec<Uuid> = sent.iter().filter_map(|message| letter_of.get(message)).copied().collect();
-    sqlx::query("update dead_letter set redriven_at = now() where id = any($1)").bind(&marked).execute(db).await?;
+    sqlx::query!("update dead_letter set redriven_at = now() where id = any($1)", &marked).execute(db).await?;
     Ok(marked)
 }

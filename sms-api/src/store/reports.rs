@@ -17,70 +17,6 @@ pub struct RetryFailed {
     pub max_attempts: i32,
 }
 
-/// [`Store::record_reports`]. Here and in [`CLAIM`], the limit keeps PostgreSQL from looking for the messages in any
-/// other way than one by one: it might read all that lie between them.
-pub(super) const RECORD: &str = "with given as materialized (
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::boolean[])
-             with ordinality as given (id, status, reason, attempt, transient, place)
-     ),
-     known as materialized (
-         select message.* from (select distinct id from given) as wanted cross join lateral (
-             select id, status, attempt from message where message.id = wanted.id limit 1
-         ) as message
-     ),
-     counting as materialized (
-         select distinct on (id) given.*
-         from given join known using (id)
-         where known.status in ('PENDING', 'UNKNOWN') and known.status <> given.status
-             and coalesce(given.attempt >= known.attempt, true)
-         order by id, place
-     ),
-     changed as (
-         update message set status = counting.status, updated_at = now(),
-             failure_reason = case when counting.status in ('FAILED', 'UNKNOWN') then reason end,
-             retry_at = case
-                 when counting.status = 'FAILED' and transient and message.attempt < $6 then now() + $7
-             end
-         from counting
-         where message.id = counting.id
-             and message.status in ('PENDING', 'UNKNOWN')
-             and message.status <> counting.status
-             and coalesce(counting.attempt >= message.attempt, true)
-         returning message.id, message.retry_at, place
-     ),
-     due as (
-         insert into message_due (message_id, due_at)
-         select id, retry_at from changed where retry_at is not null
-         on conflict (message_id) do update set due_at = excluded.due_at
-     )
-     select place in (select place from changed), id in (select id from known)
-     from given order by place";
-
-/// [`Store::claim`].
-const CLAIM: &str = "with given as materialized (
-         select * from unnest($1::uuid[], $2::integer[])
-             with ordinality as given (id, attempt, place)
-     ),
-     known as materialized (
-         select message.* from (select distinct id from given) as wanted cross join lateral (
-             select id, status, attempt from message where message.id = wanted.id limit 1
-         ) as message
-     ),
-     granted as (
-         insert into claim (message_id, attempt)
-         select distinct id, given.attempt from given join known using (id)
-         where known.status in ('PENDING', 'UNKNOWN') and given.attempt >= known.attempt
-         order by id, given.attempt
-         on conflict (message_id, attempt) do nothing
-         returning message_id, attempt
-     )
-     select granted.message_id is not null
-             and row_number() over (partition by id, given.attempt order by place) = 1,
-         known.status, known.attempt, given.attempt
-     from given left join known using (id)
-         left join granted on granted.message_id = id and granted.attempt = given.attempt
-     order by place";
-
 impl Store {
     /// Gives messages their reported status, all or none; what became of each report, in order.
     ///
@@ -97,42 +33,47 @@ impl Store {
         let reasons: Vec<Option<&str>> = reports.iter().map(|report| report.failure_reason.as_deref()).collect();
         let attempts: Vec<Option<i32>> = reports.iter().map(|report| report.attempt).collect();
         let transient: Vec<bool> = reports.iter().map(|report| report.transient).collect();
-        let outcomes: Vec<(bool, bool)> = self
+        let outcomes = self
             .run(async |db| {
-                sqlx::query_as(RECORD)
-                    .bind(&ids)
-                    .bind(&statuses)
-                    .bind(&reasons)
-                    .bind(&attempts)
-                    .bind(&transient)
-                    .bind(retry.max_attempts)
-                    .bind(interval(retry.every))
-                    .fetch_all(db)
-                    .await
+                sqlx::query_file!(
+                    "src/store/reports/record.sql",
+                    &ids,
+                    &statuses as &[Status],
+                    &reasons as &[Option<&str>],
+                    &attempts as &[Option<i32>],
+                    &transient,
+                    retry.max_attempts,
+                    interval(retry.every),
+                )
+                .fetch_all(db)
+                .await
             })
             .await?;
-        let outcome = |(is_changed, is_known)| match (is_changed, is_known) {
+        let outcomes = outcomes.iter().map(|row| match (row.is_changed, row.is_known) {
             (true, _) => ReportOutcome::Changed,
             (false, true) => ReportOutcome::Unchanged,
             (false, false) => ReportOutcome::MessageNotFound,
-        };
-        Ok(outcomes.into_iter().map(outcome).collect())
+        });
+        Ok(outcomes.collect())
     }
 
     /// Notes that attempts are about to be made; each is granted once. What is final or has a newer attempt is
     /// granted to nobody.
     pub async fn claim(&self, claims: &[(Uuid, i32)]) -> Result<Vec<ClaimOutcome>, Error> {
         let (ids, attempts): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
-        let outcomes: Vec<(bool, Option<Status>, Option<i32>, i32)> =
-            self.run(async |db| sqlx::query_as(CLAIM).bind(&ids).bind(&attempts).fetch_all(db).await).await?;
-        let outcome = |(is_granted, status, current, claimed)| match (is_granted, status, current) {
+        let outcomes = self
+            .run(async |db| sqlx::query_file!("src/store/reports/claim.sql", &ids, &attempts).fetch_all(db).await)
+            .await?;
+        let outcomes = outcomes.iter().map(|row| match (row.is_granted, row.status, row.current) {
             (true, ..) => ClaimOutcome::Granted,
-            (_, Some(Status::Pending | Status::Unknown), Some(current)) if claimed < current => ClaimOutcome::Outdated,
+            (_, Some(Status::Pending | Status::Unknown), Some(current)) if row.claimed < current => {
+                ClaimOutcome::Outdated
+            }
             (_, Some(Status::Pending | Status::Unknown), Some(_)) => ClaimOutcome::ClaimedBefore,
             (_, Some(_), Some(_)) => ClaimOutcome::Final,
             (_, None, _) | (_, _, None) => ClaimOutcome::MessageNotFound,
-        };
-        Ok(outcomes.into_iter().map(outcome).collect())
+        });
+        Ok(outcomes.collect())
     }
 }
 
@@ -144,7 +85,6 @@ mod tests {
     use super::*;
     use crate::store::{
         self,
-        dead_letters::KEEP,
         partitions::{Partition, Table, day_of},
     };
 
@@ -156,7 +96,12 @@ mod tests {
             let partition = Partition { day: today.saturating_add(Span::new().days(days)), table: Table::Message };
             store.make_partition(partition).await.expect("a partition");
         }
-        for (statement, times) in [(RECORD, 2), (CLAIM, 1), (KEEP, 2)] {
+        let statements = [
+            (include_str!("reports/record.sql"), 2),
+            (include_str!("reports/claim.sql"), 1),
+            (include_str!("dead_letters/keep.sql"), 2),
+        ];
+        for (statement, times) in statements {
             let explain = format!("explain (generic_plan, costs off) {statement}");
             let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&store.pool).await.expect("a plan");
             let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

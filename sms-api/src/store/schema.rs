@@ -36,13 +36,13 @@ pub async fn bring_up_to_date(db: &mut PgConnection) -> Result<(), MigrateError>
 
 /// How the schema stands.
 pub async fn state(db: &mut PgConnection) -> sqlx::Result<Schema> {
-    let (known,): (bool,) =
-        sqlx::query_as("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *db).await?;
+    let known = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "known!""#)
+        .fetch_one(&mut *db)
+        .await?;
     if !known {
         return Ok(Schema::Missing);
     }
-    let (newest,): (Option<i64>,) =
-        sqlx::query_as("select max(version) from _sqlx_migrations where success").fetch_one(db).await?;
+    let newest = sqlx::query_scalar!("select max(version) from _sqlx_migrations where success").fetch_one(db).await?;
     Ok(compare(newest, migrator().iter().map(|migration| migration.version).max().unwrap_or_default()))
 }
 

@@ -19,46 +19,37 @@ impl Store {
     ///
     /// "The last hour" and "the last day" begin with a whole minute, so they are up to a minute longer.
     pub async fn flows(&self, tenant: &str) -> Result<Vec<Flow>, Error> {
-        let rows: Vec<(Option<Status>, Status, i64, i64, i64, i64)> = self
-            .run(async |db| {
-                sqlx::query_as(
-                    "select from_status, to_status, sum(messages)::bigint,
-                         coalesce(sum(messages) filter (where at >= now() - interval '1 minute'), 0)::bigint,
-                         coalesce(sum(messages) filter
-                             (where at >= date_trunc('minute', now() - interval '1 hour')), 0)::bigint,
-                         coalesce(sum(messages) filter
-                             (where at >= date_trunc('minute', now() - interval '1 day')), 0)::bigint
-                     from status_change where tenant = $1 group by from_status, to_status",
-                )
-                .bind(tenant)
-                .fetch_all(db)
-                .await
-            })
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(from, to, ever, last_minute, last_hour, last_day)| Flow {
-                from,
-                to,
-                ever,
-                last_minute,
-                last_hour,
-                last_day,
-            })
-            .collect())
+        self.run(async |db| {
+            sqlx::query_as!(
+                Flow,
+                r#"select from_status as "from: Status", to_status as "to: Status",
+                     sum(messages)::bigint as "ever!",
+                     coalesce(sum(messages) filter (where at >= now() - interval '1 minute'), 0)::bigint
+                         as "last_minute!",
+                     coalesce(sum(messages) filter
+                         (where at >= date_trunc('minute', now() - interval '1 hour')), 0)::bigint as "last_hour!",
+                     coalesce(sum(messages) filter
+                         (where at >= date_trunc('minute', now() - interval '1 day')), 0)::bigint as "last_day!"
+                 from status_change where tenant = $1 group by from_status, to_status"#,
+                tenant,
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
     }
 
     /// How many messages the tenant has, of a status or in all: without those that retention has removed.
     pub async fn total(&self, tenant: &str, status: Option<Status>) -> Result<i64, Error> {
         self.run(async |db| {
-            sqlx::query_scalar(
-                "select (coalesce(sum(messages) filter
+            sqlx::query_scalar!(
+                r#"select (coalesce(sum(messages) filter
                          (where case when $2::text is null then from_status is null else to_status = $2 end), 0)
-                     - coalesce(sum(messages) filter (where from_status = $2), 0))::bigint
-                 from status_change where tenant = $1 and day > '-infinity'",
+                     - coalesce(sum(messages) filter (where from_status = $2), 0))::bigint as "total!"
+                 from status_change where tenant = $1 and day > '-infinity'"#,
+                tenant,
+                status as Option<Status>,
             )
-            .bind(tenant)
-            .bind(status)
             .fetch_one(db)
             .await
         })
@@ -69,11 +60,11 @@ impl Store {
     pub async fn count_as_removed(&self, before: Date) -> Result<(), Error> {
         // With an age, so that folding adds them to those that were removed earlier; but not what "the last day" counts.
         self.run(async |db| {
-            sqlx::query(
+            sqlx::query!(
                 "update status_change set day = '-infinity', at = 'epoch'
                  where day > '-infinity' and day < $1 and at < now() - interval '1 day 2 minutes'",
+                before.to_sqlx(),
             )
-            .bind(before.to_sqlx())
             .execute(db)
             .await
         })
@@ -86,10 +77,10 @@ impl Store {
     ///
     /// Whoever comes while another replica does it does nothing; even if both did it, each row is folded once.
     pub async fn fold_changes(&self) -> Result<Folded, Error> {
-        let (taken,): (i64,) = self
+        let taken = self
             .run(async |db| {
-                sqlx::query_as(
-                    "with bounds as materialized (
+                sqlx::query_scalar!(
+                    r#"with bounds as materialized (
                          select pg_try_advisory_xact_lock($1) as alone,
                              date_trunc('minute', now() - interval '2 minutes') as to_minutes,
                              date_trunc('minute', now() - interval '1 day') as to_total
@@ -120,10 +111,10 @@ impl Store {
                              end as bucket, day, tenant, from_status, to_status, sum(messages)
                          from taken cross join bounds group by bucket, day, tenant, from_status, to_status
                      )
-                     select count(*) from taken",
+                     select count(*) as "taken!" from taken"#,
+                    LOCK,
+                    FOLDED_AT_MOST,
                 )
-                .bind(LOCK)
-                .bind(FOLDED_AT_MOST)
                 .fetch_one(db)
                 .await
             })
