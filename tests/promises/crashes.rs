@@ -64,6 +64,48 @@ async fn a_message_stored_but_not_published_when_the_api_is_killed_is_sent_after
     pipeline.until_final(id, Duration::from_mins(1)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_while_kafka_goes_away_and_comes_back_is_kept_and_each_dead_letter_once() {
+    const GIVEN_UP: i64 = 30;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut broker = start_kafka(folder.path(), None);
+    let kafka = kafka::Settings { bootstrap_servers: broker.bootstrap_servers() };
+    let provider = json!({ "minDelay": "1s", "maxDelay": "3s" });
+    let settings =
+        PipelineSettings { kafka: Some(broker.bootstrap_servers()), provider, ..PipelineSettings::default() };
+    let pipeline = LocalPipeline::ready(settings).await;
+    let mut database = PgConnection::connect(&pipeline.database_url).await.expect("PostgreSQL answers");
+
+    // A report on a message that is gone cannot be taken.
+    join_all((0..30).map(|number| pipeline.accepted(number))).await;
+    let forgotten = sqlx::query("delete from message").execute(&mut database).await.expect("rows");
+    assert_eq!(i64::try_from(forgotten.rows_affected()), Ok(GIVEN_UP));
+    let mut kept = async || -> (i64, i64) {
+        let count = sqlx::query_as("select count(*), count(distinct message_id) from dead_letter");
+        count.fetch_one(&mut database).await.expect("counts")
+    };
+    eventually("the first dead letter", Duration::from_secs(20), async || (kept().await.0 > 0).then_some(())).await;
+    broker.kill();
+    assert!(kept().await.1 < GIVEN_UP, "the broker went away too late to prove anything");
+    let url = format!("http://{}/readyz", pipeline.replicas("api").remove(0).metrics);
+    eventually("the API tells that Kafka is away", Duration::from_secs(30), async || {
+        let readiness = pipeline.client().get(&url).send().await.ok()?;
+        readiness.text().await.ok()?.contains("reason").then_some(())
+    })
+    .await;
+
+    broker.restart().expect("the broker starts again");
+    let admin = kafka::Admin::new(&kafka, "tests").expect("a client");
+    let topic = format!("{}-requests-dlq", pipeline.prefix);
+    eventually("every dead letter once", Duration::from_mins(1), async || {
+        let (rows, messages) = kept().await;
+        let there = admin.offsets("tests".to_owned(), vec![(topic.clone(), 0)]).await.ok()?;
+        assert!(rows <= there[0].end, "{rows} rows of {} records", there[0].end);
+        (messages == GIVEN_UP && rows == there[0].end).then_some(())
+    })
+    .await;
+}
+
 pub(crate) fn start_kafka(folder: &std::path::Path, port: Option<u16>) -> Kafka {
     let cache = Cache::of_this_machine().expect("a cache");
     let binaries = KafkaBinaries::install(&cache, &Silent).expect("Kafka is in the cache");
