@@ -40,6 +40,11 @@ const MARGIN: Duration = Duration::from_secs(1);
 const HANDOVER: usize = 16;
 /// How many records may wait for Kafka's acknowledgement. Bounds memory while Kafka is slow or away.
 const UNACKNOWLEDGED: u32 = 20_000;
+/// How many acknowledged batches are removed from the outbox by one statement.
+const FORGOTTEN_AT_ONCE: usize = 256;
+/// How long acknowledged batches are gathered: nobody waits for their removal, and at a low rate it would otherwise be
+/// one more transaction for every message.
+const FORGET_INTERVAL: Duration = Duration::from_millis(50);
 /// How often run-out leases are looked for.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 /// How many batches are taken over at once.
@@ -89,7 +94,7 @@ pub fn start(
 ) -> Result<Handover, kafka::Error> {
     let producer = Producer::new(&settings.kafka, settings.topics)?;
     let (queue, handed_over) = mpsc::channel(HANDOVER);
-    let (acknowledged, done) = mpsc::channel(HANDOVER);
+    let (acknowledged, done) = mpsc::channel(FORGOTTEN_AT_ONCE);
     let handover = Handover { queue };
     workers.spawn(publish(producer, handed_over, acknowledged, metrics.clone()));
     workers.spawn(forget(store.clone(), done));
@@ -166,8 +171,14 @@ fn batch_span(messages: &[PendingMessage]) -> tracing::Span {
 /// PostgreSQL is away, is taken over later and published a second time.
 async fn forget(store: Store, mut done: mpsc::Receiver<i64>) {
     let outage = Outage::new("removing published messages from the outbox");
-    let mut ids = Vec::new();
-    while done.recv_many(&mut ids, HANDOVER).await > 0 {
+    let mut ids = Vec::with_capacity(FORGOTTEN_AT_ONCE);
+    while done.recv_many(&mut ids, FORGOTTEN_AT_ONCE).await > 0 {
+        tokio::time::sleep(FORGET_INTERVAL).await;
+        while ids.len() < FORGOTTEN_AT_ONCE
+            && let Ok(id) = done.try_recv()
+        {
+            ids.push(id);
+        }
         match store.forget_batches(&ids).await {
             Ok(()) => outage.worked(),
             Err(error) => outage.failed(&error),

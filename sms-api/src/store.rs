@@ -45,8 +45,9 @@ const STATEMENT_TIMEOUT: &str = "4s";
 const LOCK_TIMEOUT: &str = "1s";
 /// How long a statement may take, as this process counts: it also covers a server that does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one replica for everything but storing messages: the relay and its recovery, two at times for
-/// maintenance, one for dead letters, and a few for reads and reports. Lists have [their own](lists).
+/// Connections of one replica for everything but storing messages: the relay's recovery, two at times for
+/// maintenance, one for dead letters, and a few for reads and reports. Lists have [their own](lists), and so has
+/// [forgetting](outbox) what was published.
 const CONNECTIONS: u32 = 8;
 /// Connections for storing messages, one for each writer: however many reports come, messages need not wait for them.
 const WRITERS: u32 = 2;
@@ -133,19 +134,22 @@ pub struct Store {
     pool: PgPool,
     writers: PgPool,
     lists: PgPool,
+    outbox: PgPool,
 }
 
 impl Store {
-    /// Uses the connections of `pool`, and a few of its own to the same database for storing messages and for lists.
+    /// Uses the connections of `pool`, and a few of its own to the same database for what has its own needs.
     pub fn new(pool: PgPool) -> Self {
-        let writers = self::pool((*pool.connect_options()).clone(), WRITERS);
-        let lists = lists::connections((*pool.connect_options()).clone());
-        Self { pool, writers, lists }
+        let options = || (*pool.connect_options()).clone();
+        let writers = self::pool(options(), WRITERS);
+        let lists = lists::connections(options());
+        let outbox = outbox::connection(options());
+        Self { pool, writers, lists, outbox }
     }
 
     /// Ends all connections.
     pub async fn close(&self) {
-        futures::join!(self.pool.close(), self.writers.close(), self.lists.close());
+        futures::join!(self.pool.close(), self.writers.close(), self.lists.close(), self.outbox.close());
     }
 
     /// Runs one statement or transaction within [`ANSWER_TIMEOUT`].

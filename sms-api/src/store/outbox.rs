@@ -3,9 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use super::{Error, Store, interval};
+use super::{Error, Store, interval, pool, run_in};
 use crate::message::{NewMessage, Priority};
 
 /// How long a batch belongs to the replica that stored or took it.
@@ -90,6 +91,12 @@ pub struct Unpublished {
     pub oldest: Duration,
 }
 
+/// The connection that forgets batches. It need not wait for the disk: a row that comes back after a crash of
+/// PostgreSQL is published a second time, as after a crash of this process.
+pub(super) fn connection(options: PgConnectOptions) -> PgPool {
+    pool(options.options([("synchronous_commit", "off")]), 1)
+}
+
 impl Store {
     /// Takes up to `limit` batches whose lease ran out, oldest first; nobody else gets them for [`LEASE`].
     ///
@@ -170,7 +177,7 @@ impl Store {
 
     /// Forgets batches that Kafka has acknowledged as a whole.
     pub async fn forget_batches(&self, outbox_ids: &[i64]) -> Result<(), Error> {
-        self.run(async |db| {
+        run_in(&self.outbox, async |db| {
             sqlx::query!("delete from outbox where id = any($1)", outbox_ids).execute(db).await.map(|_| ())
         })
         .await
