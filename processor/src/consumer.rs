@@ -19,7 +19,10 @@ use std::time::Duration;
 use anyhow::Context;
 use rdkafka::ClientConfig;
 use telemetry::Check;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::poller::Poller;
@@ -41,6 +44,18 @@ pub struct Settings {
     pub drain: Duration,
 }
 
+/// What consuming depends on, and what it tells.
+pub struct Outside {
+    /// How the membership stands.
+    pub check: Check,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// While this is true, no record is taken into work.
+    pub on_hold: watch::Receiver<bool>,
+    /// To drain and leave the group.
+    pub shutdown: CancellationToken,
+}
+
 /// How members of a consumer group share partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum GroupProtocol {
@@ -50,15 +65,13 @@ pub enum GroupProtocol {
     Classic,
 }
 
-/// Starts to consume; the receiver gets a value when the group has been left after `shutdown`, and an error
+/// Starts to consume; the receiver gets a value when the group has been left after the shutdown, and an error
 /// if the polling thread dies. `handle` returns when its record is finished; it is dropped when the record's
 /// partition goes to somebody else.
 pub fn start<H, F>(
     settings: Settings,
     kafka: &kafka::Settings,
-    check: Check,
-    metrics: Metrics,
-    shutdown: CancellationToken,
+    outside: Outside,
     handle: H,
 ) -> anyhow::Result<oneshot::Receiver<()>>
 where
@@ -66,11 +79,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let config = client_config(&settings, kafka);
-    let poller = Poller::new(settings, config, check, metrics, Handle::current(), handle);
+    let poller = Poller { settings, config, outside, runtime: Handle::current(), handle };
     let member = poller.join().context("invalid Kafka client settings")?;
     let (left, when_left) = oneshot::channel();
     let poll = move || {
-        poller.run(member, &shutdown);
+        poller.run(member);
         // Nobody waits any more only when the process is past its time.
         let _ = left.send(());
     };

@@ -27,7 +27,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    config::Config, consumer::DeadLetters, metrics::Metrics, processing::Processing, provider::Provider,
+    config::Config,
+    consumer::{DeadLetters, Outside},
+    metrics::Metrics,
+    processing::Processing,
+    provider::Provider,
     reporter::Reporter,
 };
 
@@ -44,6 +48,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let reporter =
         Reporter::new(&config.report_url, &config.internal_token_file, health.check("sms-api"), metrics.clone())?;
     let dead_letters = DeadLetters::new(&config.dead_letter_topic, &config.kafka, health.check("dead-letters"))?;
+    let reports_are_held_up = reporter.is_held_up();
     let processing = Arc::new(Processing {
         provider: Provider::new(&config.provider),
         policy: config.policy(),
@@ -55,7 +60,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     // Whoever drops this future, a test for example, ends the polling thread too.
     let stop = shutdown.child_token();
     let _stop_at_the_latest = stop.clone().drop_guard();
-    let left = consumer::start(consumer, &config.kafka, health.check("kafka"), metrics, stop, move |record| {
+    let outside = Outside { check: health.check("kafka"), metrics, on_hold: reports_are_held_up, shutdown: stop };
+    let left = consumer::start(consumer, &config.kafka, outside, move |record| {
         let processing = Arc::clone(&processing);
         async move { processing.process(record).await }
     })?;

@@ -19,6 +19,7 @@ pub struct Metrics {
     processed: Family<OneLabel, Counter>,
     attempts: Counter,
     reports: Family<OneLabel, Counter>,
+    breaker: Gauge,
     dead_letters: Counter,
     in_flight: Gauge,
     consumed: Counter,
@@ -41,7 +42,7 @@ pub enum Processed {
     DeadLetter,
 }
 
-/// How one request with a delivery report ended.
+/// How one try to tell sms-api of a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reported {
     /// sms-api took it.
@@ -77,6 +78,7 @@ impl Metrics {
             processed: Family::default(),
             attempts: Counter::default(),
             reports: Family::default(),
+            breaker: Gauge::default(),
             dead_letters: Counter::default(),
             in_flight: Gauge::default(),
             consumed: Counter::default(),
@@ -91,7 +93,12 @@ impl Metrics {
         );
         registry.register("sms_processed", "Records worked off, by how it ended", metrics.processed.clone());
         registry.register("sms_processing_attempts", "Attempts to send made at the provider", metrics.attempts.clone());
-        registry.register("sms_report", "Requests with a delivery report, by result", metrics.reports.clone());
+        registry.register("sms_report", "Delivery reports sent, by result", metrics.reports.clone());
+        registry.register(
+            "sms_report_breaker_open",
+            "1 while delivery reports are held up, and no records are taken, because too many reports failed",
+            metrics.breaker.clone(),
+        );
         registry.register("sms_dead_letters", "Records put on the dead letter topic", metrics.dead_letters.clone());
         registry.register("sms_processing_in_flight", "Records in work at this moment", metrics.in_flight.clone());
         registry.register(
@@ -129,8 +136,8 @@ impl Metrics {
         self.attempts.inc();
     }
 
-    /// A delivery report was sent.
-    pub fn reported(&self, result: Reported) {
+    /// So many delivery reports were sent.
+    pub fn reported(&self, result: Reported, reports: usize) {
         let result = match result {
             Reported::Accepted => "accepted",
             Reported::UnknownMessage => "unknown_message",
@@ -140,7 +147,12 @@ impl Metrics {
             Reported::Unavailable => "unavailable",
             Reported::Unreachable => "unreachable",
         };
-        self.reports.get_or_create(&[("result", result)]).inc();
+        self.reports.get_or_create(&[("result", result)]).inc_by(u64::try_from(reports).unwrap_or(u64::MAX));
+    }
+
+    /// Reports are held up, or no longer.
+    pub fn breaker(&self, is_open: bool) {
+        self.breaker.set(is_open.into());
     }
 
     /// A record was taken from Kafka.

@@ -79,9 +79,13 @@ impl Processing {
         let span = Span::current();
         span.record("message.id", tracing::field::display(message.message_id));
         let report = self.send(&message).await;
-        match self.reporter.report(&report, traceparent_of(&span).as_deref()).await {
-            Answer::Accepted => Ok(report.status),
-            Answer::Refused { reason } => Err(Unprocessable { kind: "report refused", error: reason }),
+        let status = report.status;
+        match self.reporter.report(report, traceparent_of(&span)).await {
+            Answer::Accepted => Ok(status),
+            Answer::UnknownMessage => {
+                Err(Unprocessable { kind: "unknown message", error: "sms-api knows no such message".to_owned() })
+            }
+            Answer::Invalid { reason } => Err(Unprocessable { kind: "invalid report", error: reason }),
         }
     }
 

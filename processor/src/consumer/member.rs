@@ -61,6 +61,8 @@ pub struct Waiting {
 pub enum Taking {
     /// As long as there is room.
     Yes,
+    /// None is started, and those that come all the same wait.
+    OnHold,
     /// The process is ending.
     No,
 }
@@ -128,7 +130,7 @@ impl Member {
         let bound = slots.saturating_mul(REMEMBERED_PER_SLOT).saturating_add(WAITING);
         // Resuming at the very bound would pause again after one record.
         let part = if self.paused { 2 } else { 1 };
-        let pause = taking == Taking::No
+        let pause = taking != Taking::Yes
             || self.waiting.len() >= WAITING / part
             || self.waiting_bytes >= WAITING_BYTES / part
             || remembered >= bound / part;

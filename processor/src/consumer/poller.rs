@@ -11,21 +11,16 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Headers},
 };
-use telemetry::Check;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Settings,
+    Outside, Settings,
     group::{Ended, HowEnded},
     lanes::Partition,
     member::{Member, Taking, Waiting},
     work::Place,
 };
-use crate::{
-    metrics::Metrics,
-    record::{Origin, Record},
-};
+use crate::record::{Origin, Record};
 
 /// How long a poll may wait while tasks run: their ends are noticed this late at most.
 const BUSY_POLL: Duration = Duration::from_millis(10);
@@ -40,12 +35,11 @@ const LONGEST_TRACEPARENT: usize = 256;
 
 /// Polls one membership of the group after the other.
 pub struct Poller<H> {
-    settings: Settings,
-    config: ClientConfig,
-    check: Check,
-    metrics: Metrics,
-    runtime: Handle,
-    handle: H,
+    pub settings: Settings,
+    pub config: ClientConfig,
+    pub outside: Outside,
+    pub runtime: Handle,
+    pub handle: H,
 }
 
 /// librdkafka has given up this membership.
@@ -56,36 +50,25 @@ where
     H: Fn(Record) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    pub fn new(
-        settings: Settings,
-        config: ClientConfig,
-        check: Check,
-        metrics: Metrics,
-        runtime: Handle,
-        handle: H,
-    ) -> Self {
-        Self { settings, config, check, metrics, runtime, handle }
-    }
-
     /// Begins a membership.
     pub fn join(&self) -> KafkaResult<Member> {
-        Member::join(&self.config, &self.settings.lanes, self.check.clone(), self.metrics.clone())
+        Member::join(&self.config, &self.settings.lanes, self.outside.check.clone(), self.outside.metrics.clone())
     }
 
-    /// Polls until `shutdown`, then drains and leaves the group.
-    pub fn run(&self, member: Member, shutdown: &CancellationToken) {
+    /// Polls until the shutdown, then drains and leaves the group.
+    pub fn run(&self, member: Member) {
         let mut current = Some(member);
         let mut join_at = Instant::now();
-        while !shutdown.is_cancelled() {
+        while !self.outside.shutdown.is_cancelled() {
             if let Some(member) = &mut current {
-                if let Err(Fatal(reason)) = self.turn(member, Taking::Yes) {
-                    self.check.down(reason);
+                if let Err(Fatal(reason)) = self.turn(member, self.taking()) {
+                    self.outside.check.down(reason);
                     member.abandon();
                     current = None;
                     join_at = Instant::now() + REJOIN_DELAY;
                 }
             } else if Instant::now() >= join_at {
-                current = self.join().map_err(|error| self.check.down(error.to_string())).ok();
+                current = self.join().map_err(|error| self.outside.check.down(error.to_string())).ok();
                 join_at = Instant::now() + REJOIN_DELAY;
             } else {
                 std::thread::sleep(IDLE_POLL);
@@ -94,21 +77,25 @@ where
         if let Some(member) = current {
             self.leave(member);
         }
-        self.metrics.in_flight(0);
-        self.metrics.assigned(0);
+        self.outside.metrics.in_flight(0);
+        self.outside.metrics.assigned(0);
+    }
+
+    fn taking(&self) -> Taking {
+        if *self.outside.on_hold.borrow() { Taking::OnHold } else { Taking::Yes }
     }
 
     /// One round of the loop; takes as long as one poll.
     fn turn(&self, member: &mut Member, taking: Taking) -> Result<(), Fatal> {
         let running = member.running();
-        self.metrics.in_flight(running);
+        self.outside.metrics.in_flight(running);
         if taking == Taking::Yes {
             self.start_waiting(member, self.settings.max_in_flight.saturating_sub(running));
         }
         member.balance(taking, self.settings.max_in_flight);
         member.look_if_due();
         match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
-            Some(Ok(message)) if taking == Taking::Yes => {
+            Some(Ok(message)) if taking != Taking::No => {
                 if let Some((partition, record)) = self.record(&message) {
                     drop(message);
                     member.take(partition, record);
@@ -143,7 +130,7 @@ where
     fn start_waiting(&self, member: &mut Member, free: usize) {
         for _ in 0..free {
             let Some((next, ended)) = member.start_next() else { return };
-            self.metrics.consumed();
+            self.outside.metrics.consumed();
             self.start(next, ended);
         }
     }

@@ -100,6 +100,6 @@ async fn what_sms_api_will_never_take_goes_to_the_dead_letters_with_its_reason()
         dead.letter.error.clone()
     };
     assert_eq!(letters.len(), 2);
-    assert_eq!(error_of(unknown_id), "sms-api knows no such message (404): as the test wants");
-    assert_eq!(error_of(invalid_id), "sms-api finds the report invalid (400): as the test wants");
+    assert_eq!(error_of(unknown_id), "sms-api knows no such message");
+    assert_eq!(error_of(invalid_id), "sms-api finds the report invalid: as the test wants");
 }

@@ -14,10 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use contract::{
-    DeliveryReport,
-    problem::{MESSAGE_NOT_FOUND, PROBLEM_TYPES},
-};
+use contract::{DeliveryReport, DeliveryReports, ReportOutcome, ReportResult, ReportResults, problem::PROBLEM_TYPES};
 use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
@@ -36,6 +33,7 @@ struct Shared {
     token: Mutex<String>,
     answer: Mutex<Answer>,
     received: watch::Sender<Vec<Received>>,
+    requests: watch::Sender<usize>,
 }
 
 pub struct ReportEnd {
@@ -55,8 +53,9 @@ impl ReportEnd {
             token: Mutex::new(token),
             answer: Mutex::new(Box::new(|_| StatusCode::OK)),
             received: watch::Sender::default(),
+            requests: watch::Sender::default(),
         });
-        let routes = Router::new().route("/v1/internal/delivery-report", post(take)).with_state(Arc::clone(&shared));
+        let routes = Router::new().route("/v1/internal/delivery-reports", post(take)).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { address, token_file, shared }
     }
@@ -69,7 +68,8 @@ impl ReportEnd {
         &self.token_file
     }
 
-    /// Answers every report from now on with `answer`; those answered 200 count as received.
+    /// Judges every report from now on by `answer`: those that are successes count as received, those that are not found
+    /// are none of sms-api's, and any other one decides for the whole batch.
     pub fn answer(&self, answer: impl Fn(&DeliveryReport) -> StatusCode + Send + Sync + 'static) {
         *self.shared.answer.lock().expect("lock") = Box::new(answer);
     }
@@ -77,6 +77,18 @@ impl ReportEnd {
     /// Expects another token from now on.
     pub fn rotate(&self, token: &str) {
         token.clone_into(&mut self.shared.token.lock().expect("lock"));
+    }
+
+    /// How many requests have come, whatever was answered.
+    pub fn requests(&self) -> usize {
+        *self.shared.requests.borrow()
+    }
+
+    /// Waits for one more request.
+    pub async fn until_next_request(&self) {
+        let mut requests = self.shared.requests.subscribe();
+        let next = tokio::time::timeout(TIMEOUT, requests.changed()).await;
+        next.expect("one more request in time").expect("sender lives");
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -111,22 +123,32 @@ impl Drop for ReportEnd {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(report): Json<DeliveryReport>) -> Response {
+async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<DeliveryReports>) -> Response {
+    shared.requests.send_modify(|requests| *requests += 1);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let expected = format!("Bearer {}", shared.token.lock().expect("lock"));
     if text(header::AUTHORIZATION.as_str()) != Some(expected) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let status = (shared.answer.lock().expect("lock"))(&report);
-    if status.is_success() {
-        let traceparent = text(contract::headers::TRACEPARENT);
-        shared.received.send_modify(|received| received.push(Received { report, traceparent }));
-        return status.into_response();
-    }
-    let kind = match status {
-        StatusCode::NOT_FOUND => Some(MESSAGE_NOT_FOUND.to_owned()),
-        StatusCode::BAD_REQUEST => Some(format!("{PROBLEM_TYPES}invalid-fields")),
-        _ => None,
+    let statuses: Vec<_> = {
+        let answer = shared.answer.lock().expect("lock");
+        batch.reports.iter().map(&*answer).collect()
     };
-    (status, Json(serde_json::json!({ "type": kind, "detail": "as the test wants" }))).into_response()
+    let is_of_one = |status: &StatusCode| status.is_success() || *status == StatusCode::NOT_FOUND;
+    if let Some(&status) = statuses.iter().find(|status| !is_of_one(status)) {
+        let kind = (status == StatusCode::BAD_REQUEST).then(|| format!("{PROBLEM_TYPES}invalid-fields"));
+        return (status, Json(serde_json::json!({ "type": kind, "detail": "as the test wants" }))).into_response();
+    }
+    let traceparent = text(contract::headers::TRACEPARENT);
+    let mut results = Vec::new();
+    for (report, status) in batch.reports.into_iter().zip(statuses) {
+        let is_known = status.is_success();
+        let outcome = if is_known { ReportOutcome::Changed } else { ReportOutcome::MessageNotFound };
+        results.push(ReportResult { message_id: report.message_id, outcome });
+        if is_known {
+            let traceparent = traceparent.clone();
+            shared.received.send_modify(|received| received.push(Received { report, traceparent }));
+        }
+    }
+    Json(ReportResults { results }).into_response()
 }

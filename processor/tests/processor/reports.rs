@@ -54,6 +54,41 @@ async fn reports_outlast_an_sms_api_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_too_many_reports_fail_no_records_are_taken_and_it_heals_by_itself() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    report_end.answer(|_| StatusCode::SERVICE_UNAVAILABLE);
+    let mut ids = topics.request(10).await;
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    processor.until_metric("sms_report_breaker_open", 1.0).await;
+    processor.until_readiness("503 Service Unavailable; no records are taken meanwhile").await;
+    processor.until_metric("kafka_consumer_records_consumed_total", 10.0).await;
+    ids.extend(topics.request(50).await);
+    // It comes after five seconds: time enough to take records, if any were taken.
+    report_end.until_next_request().await;
+    assert_eq!(topics.lag().await, 60);
+    processor.until_metric("kafka_consumer_records_consumed_total", 10.0).await;
+
+    report_end.answer(|_| StatusCode::OK);
+    report_end.until_all(&ids).await;
+    processor.until_metric("sms_report_breaker_open", 0.0).await;
+    processor.stop().await;
+    assert_eq!(report_end.received().len(), 60);
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_that_come_together_are_sent_together() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    let ids = topics.request(500).await;
+    let provider = crate::harness::provider(100, 100, 0, 0);
+    let processor = Serving::start(&topics, &report_end, &[("provider", &provider)]).await;
+    report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert_eq!(report_end.received().len(), 500);
+    assert!(report_end.requests() <= 100, "{} requests", report_end.requests());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotated_token_is_picked_up_without_a_restart() {
     let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
     report_end.rotate("fresh");
