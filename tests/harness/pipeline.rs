@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Binary, Environment, binary, environment::loopback_address, eventually, unique};
+use crate::{Binary, Environment, binary, environment::loopback_address, eventually, unique, waiting::INTERVAL};
 
 /// How long a pipeline may take from its start until everything is ready.
 const READY: Duration = Duration::from_mins(1);
@@ -152,12 +152,22 @@ impl LocalPipeline {
 
     /// Waits until a message is SENT or FAILED and gives it.
     pub async fn until_final(&self, id: &str, limit: Duration) -> Value {
-        eventually("the message is SENT or FAILED", limit, async || {
-            let found = self.client.get(self.url(&format!("/v1/messages/{id}"))).send().await.ok()?;
-            let body: Value = found.json().await.ok()?;
-            matches!(body["status"].as_str(), Some("SENT" | "FAILED")).then_some(body)
-        })
-        .await
+        let mut seen = None;
+        let is_final = async {
+            loop {
+                let request = self.client.get(self.url(&format!("/v1/messages/{id}")));
+                if let Ok(answer) = request.send().await {
+                    let body: Value = answer.json().await.unwrap_or_default();
+                    if matches!(body["status"].as_str(), Some("SENT" | "FAILED")) {
+                        return body;
+                    }
+                    seen = Some(body);
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        let body = tokio::time::timeout(limit, is_final).await;
+        body.unwrap_or_else(|_| panic!("waited {limit:?} in vain for {id} to become SENT or FAILED; it was {seen:?}"))
     }
 
     /// URL of a path of the public API.

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until `probe` gives a value, and says what was waited for when it does not in time.
 pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {

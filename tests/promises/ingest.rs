@@ -7,7 +7,7 @@ use std::{
 };
 
 use devstack::{Cache, Durability, Postgres, PostgresBinaries, PostgresSettings, Silent};
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, Row};
@@ -88,7 +88,10 @@ async fn whatever_was_answered_202_becomes_final_through_kills_of_the_api_and_re
     println!("{} messages were accepted", accepted.len());
     assert!(accepted.len() > 50, "only {} messages were accepted", accepted.len());
     // A message is final only when its record was in the topic.
-    join_all(accepted.iter().map(|id| pipeline.until_final(id, Duration::from_mins(2)))).await;
+    let all_final = stream::iter(&accepted).for_each_concurrent(64, async |id| {
+        pipeline.until_final(id, Duration::from_mins(2)).await;
+    });
+    all_final.await;
 }
 
 /// Posts one message after the other; returns the ids of those that were answered 202.
