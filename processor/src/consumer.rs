@@ -12,9 +12,11 @@ mod lanes;
 mod member;
 mod membership;
 mod poller;
+mod queue;
+mod slots;
 mod work;
 
-use std::time::Duration;
+use std::{hash::RandomState, time::Duration};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
@@ -79,7 +81,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let config = client_config(&settings, kafka);
-    let poller = Poller { settings, config, outside, runtime: Handle::current(), handle };
+    let poller = Poller { settings, config, outside, runtime: Handle::current(), hasher: RandomState::new(), handle };
     let member = poller.join().context("invalid Kafka client settings")?;
     let (left, when_left) = oneshot::channel();
     let poll = move || {

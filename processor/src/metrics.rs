@@ -23,6 +23,7 @@ pub struct Metrics {
     dead_letters: Counter,
     in_flight: Gauge,
     consumed: Counter,
+    skipped: Counter,
     commits: Family<OneLabel, Counter>,
     assigned: Gauge,
 }
@@ -82,6 +83,7 @@ impl Metrics {
             dead_letters: Counter::default(),
             in_flight: Gauge::default(),
             consumed: Counter::default(),
+            skipped: Counter::default(),
             commits: Family::default(),
             assigned: Gauge::default(),
         };
@@ -105,6 +107,11 @@ impl Metrics {
             "kafka_consumer_records_consumed",
             "Records taken from Kafka into work",
             metrics.consumed.clone(),
+        );
+        registry.register(
+            "kafka_consumer_records_skipped",
+            "Records that an earlier owner of their partition had finished, as its last commit tells",
+            metrics.skipped.clone(),
         );
         registry.register("kafka_consumer_commits", "Commits of offsets, by result", metrics.commits.clone());
         registry.register(
@@ -158,6 +165,11 @@ impl Metrics {
     /// A record was taken from Kafka.
     pub fn consumed(&self) {
         self.consumed.inc();
+    }
+
+    /// A record was finished by an earlier owner of its partition.
+    pub fn skipped(&self) {
+        self.skipped.inc();
     }
 
     /// A commit has ended.

@@ -4,8 +4,10 @@
 //! lock of the state is held across a poll or a commit.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
@@ -16,20 +18,27 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, RDKafkaErrorCode},
+    topic_partition_list::TopicPartitionListElem,
 };
 use telemetry::Check;
 
 use super::{
-    lanes::{Lanes, Partition},
+    lanes::{Lane, Lanes, Partition},
     membership::Membership,
+    queue::Recipient,
     work::{Place, Work},
 };
-use crate::metrics::{Committed, Metrics};
+use crate::{
+    metrics::{Committed, Metrics},
+    offsets::Commit,
+};
 
 /// How long a planned rebalance waits for the work on partitions that are to be given away. All other partitions
 /// wait with it, so it is far shorter than what a stuck sms-api may take.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 const HAND_OVER_LOOK: Duration = Duration::from_millis(5);
+/// How long a broker may take to say where earlier owners were; nothing is polled meanwhile.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Our side of the consumer group.
 pub struct Group {
@@ -39,6 +48,7 @@ pub struct Group {
     state: Mutex<State>,
     /// One commit at a time, so that an older position never follows a newer one.
     committing: Mutex<Committing>,
+    metadata_is_refused: AtomicBool,
 }
 
 /// The right to commit.
@@ -49,8 +59,8 @@ struct Committing;
 pub struct State {
     /// The records in work.
     pub work: Work,
-    /// Tasks that have not ended yet, those of partitions that were taken away among them.
-    pub running: usize,
+    /// What tasks had that have ended since the poller last looked.
+    pub freed: Vec<Holding>,
     /// Whether partitions came since the poller last looked.
     pub partitions_came: bool,
     ended: Receiver<Ended>,
@@ -61,8 +71,21 @@ pub struct State {
 pub struct Ended {
     /// The record it worked on.
     pub place: Place,
+    /// What is free again.
+    pub freed: Holding,
     /// Whether the work was done.
     pub how: HowEnded,
+}
+
+/// What a task has for itself while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// A slot of this lane.
+    pub lane: Lane,
+    /// Memory for a value of this size.
+    pub bytes: usize,
+    /// The turn of this recipient.
+    pub recipient: Option<Recipient>,
 }
 
 /// How a task ended.
@@ -80,16 +103,25 @@ impl Group {
     pub fn new(lanes: Lanes, check: Check, metrics: Metrics) -> (Self, Sender<Ended>) {
         let (sender, ended) = channel();
         let membership = Membership::default();
-        let state = State { work: Work::default(), running: 0, partitions_came: false, ended, membership };
-        (Self { lanes, check, metrics, state: Mutex::new(state), committing: Mutex::default() }, sender)
+        let (work, freed) = (Work::default(), Vec::new());
+        let state = State { work, freed, partitions_came: false, ended, membership };
+        let group = Self {
+            lanes,
+            check,
+            metrics,
+            state: Mutex::new(state),
+            committing: Mutex::default(),
+            metadata_is_refused: AtomicBool::new(false),
+        };
+        (group, sender)
     }
 
     /// Accounts for the tasks that have ended, and gives the state that follows.
     pub fn settle_ended(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while let Ok(ended) = state.ended.try_recv() {
-            state.running -= 1;
             state.work.end(ended.place, ended.how == HowEnded::Finished);
+            state.freed.push(ended.freed);
         }
         state
     }
@@ -113,10 +145,14 @@ impl Group {
             return;
         }
         let mut list = TopicPartitionList::with_capacity(commits.len());
-        for (partition, position) in commits {
-            let topic = self.lanes.topic(partition.lane);
-            if let Err(error) = list.add_partition_offset(topic, partition.number, Offset::Offset(position)) {
+        let tells_done = !self.metadata_is_refused.load(Ordering::Relaxed);
+        for (partition, Commit { position, done }) in commits {
+            let mut element = list.add_partition(self.lanes.topic(partition.lane), partition.number);
+            if let Err(error) = element.set_offset(Offset::Offset(position)) {
                 tracing::error!(%error, ?partition, position, "position cannot be committed");
+            }
+            if tells_done && !done.is_empty() {
+                element.set_metadata(done);
             }
         }
         match consumer.commit(&list, CommitMode::Sync) {
@@ -124,6 +160,10 @@ impl Group {
             Err(error) => {
                 self.metrics.committed(Committed::Failed);
                 tracing::warn!(%error, "offsets were not committed, and will be again");
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge) {
+                    // A broker with another bound than Kafka's own. A crash then repeats more, and that is all.
+                    self.metadata_is_refused.store(true, Ordering::Relaxed);
+                }
                 let mut state = self.settle_ended();
                 for partition in self.partitions(&list) {
                     state.work.commit_failed(partition);
@@ -143,6 +183,23 @@ impl Group {
             }
             std::thread::sleep(HAND_OVER_LOOK);
         }
+    }
+
+    /// Where earlier owners of these partitions were. Without an answer their last records are done again.
+    fn committed(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Vec<(Partition, Commit)> {
+        let committed = match consumer.committed_offsets(list.clone(), COMMITTED_TIMEOUT) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(%error, "what earlier owners of partitions have finished is not known");
+                return Vec::new();
+            }
+        };
+        let commit = |element: &TopicPartitionListElem<'_>| {
+            let partition = self.lanes.partition(element.topic(), element.partition())?;
+            let Offset::Offset(position) = element.offset() else { return None };
+            Some((partition, Commit { position, done: element.metadata().to_owned() }))
+        };
+        committed.elements().iter().filter_map(commit).collect()
     }
 
     fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
@@ -179,12 +236,16 @@ impl ConsumerContext for Group {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let committed: BTreeMap<_, _> = match rebalance {
+            Rebalance::Assign(list) if list.count() > 0 => self.committed(consumer, list).into_iter().collect(),
+            Rebalance::Assign(_) | Rebalance::Revoke(_) | Rebalance::Error(_) => BTreeMap::new(),
+        };
         let mut state = self.settle_ended();
         match rebalance {
             Rebalance::Assign(list) => {
                 for partition in self.partitions(list) {
-                    state.work.assign(partition);
+                    state.work.assign(partition, committed.get(&partition));
                 }
                 state.partitions_came = true;
                 state.membership.joined();

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 /// A priority, and with it one of the topics that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// What must not wait.
     High,
@@ -49,7 +49,7 @@ impl Lanes {
 }
 
 /// One partition of one lane.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
     /// The lane.
     pub lane: Lane,

@@ -1,13 +1,14 @@
 //! One membership of the group: the consumer, the records that wait for a slot, and what polling does to them.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeSet,
+    mem,
     sync::{Arc, mpsc::Sender},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaResult,
 };
@@ -15,22 +16,21 @@ use telemetry::Check;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Settings,
     committer::Committer,
-    group::{Ended, Group},
+    group::{Ended, Group, Holding},
     lanes::{Lane, Lanes, Partition},
-    work::Place,
+    queue::{Entry, Queue, Recipient},
+    slots::Slots,
+    work::{Handed, Place},
 };
 use crate::{metrics::Metrics, record::Record};
 
-/// How many records may wait for a slot. They bridge the time from resuming a partition to its first record;
-/// without them every slot would stand idle for that long.
-const WAITING: usize = 1000;
-/// How large the values of all waiting records may be together.
-const WAITING_BYTES: usize = 16 << 20;
-
-/// How many records per slot may be remembered. One slow record keeps the finished ones behind it from being
+/// How many records per slot and lane may be remembered. One slow record keeps the finished ones behind it from being
 /// committed; this bounds how many, and so memory and what a crash repeats.
 const REMEMBERED_PER_SLOT: usize = 32;
+/// The same for processors with few slots.
+const REMEMBERED_AT_LEAST: usize = 1000;
 
 /// How often the health check follows the membership, which librdkafka tells as often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,20 +40,49 @@ pub struct Member {
     _committer: Committer,
     consumer: Arc<BaseConsumer<Group>>,
     ended: Sender<Ended>,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    paused: bool,
+    lanes: Lanes,
+    metrics: Metrics,
+    queue: Queue<Taken>,
+    slots: Slots,
+    most_remembered: usize,
+    holds: Holds,
+    paused: BTreeSet<Partition>,
     next_look: Instant,
 }
 
-/// A record that has been taken and has no slot yet.
-pub struct Waiting {
+/// A record that has been taken.
+#[derive(Debug)]
+struct Taken {
+    record: Record,
+    place: Place,
+    abandoned: CancellationToken,
+}
+
+/// A record that is in work now.
+pub struct Started {
     /// The record.
     pub record: Record,
-    /// Its place in the bookkeeping.
-    pub place: Place,
     /// Cancelled when its partition goes to somebody else.
     pub abandoned: CancellationToken,
+    /// To be told when the work has ended.
+    pub place: Place,
+    /// To be given back then.
+    pub holding: Holding,
+    /// Where to tell it.
+    pub ended: Sender<Ended>,
+}
+
+/// Why partitions are paused, as far as they have it in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Holds {
+    /// Nothing is to be taken.
+    everything: bool,
+    /// Enough records of the lane wait for a slot.
+    full: [bool; Lane::ALL.len()],
+    /// Enough of its records are remembered.
+    remembered: [bool; Lane::ALL.len()],
+    /// Of [`Queue::crowd_changes`].
+    crowd_changes: u64,
 }
 
 /// Whether new records are taken into work.
@@ -69,17 +98,22 @@ pub enum Taking {
 
 impl Member {
     /// Begins a membership; the connection is made by polling.
-    pub fn join(config: &ClientConfig, lanes: &Lanes, check: Check, metrics: Metrics) -> KafkaResult<Self> {
-        let (group, ended) = Group::new(lanes.clone(), check, metrics);
+    pub fn join(config: &ClientConfig, settings: &Settings, check: Check, metrics: Metrics) -> KafkaResult<Self> {
+        let lanes = settings.lanes.clone();
+        let (group, ended) = Group::new(lanes.clone(), check, metrics.clone());
         let consumer: Arc<BaseConsumer<Group>> = Arc::new(config.create_with_context(group)?);
         consumer.subscribe(&Lane::ALL.map(|lane| &**lanes.topic(lane)))?;
         Ok(Self {
             _committer: Committer::start(&consumer),
             consumer,
             ended,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            paused: false,
+            lanes,
+            metrics,
+            queue: Queue::default(),
+            slots: Slots::new(settings.max_in_flight),
+            most_remembered: settings.max_in_flight.saturating_mul(REMEMBERED_PER_SLOT).max(REMEMBERED_AT_LEAST),
+            holds: Holds::default(),
+            paused: BTreeSet::new(),
             next_look: Instant::now() + LOOK_INTERVAL,
         })
     }
@@ -89,54 +123,71 @@ impl Member {
         &self.consumer
     }
 
-    /// Tasks that have not ended yet.
-    pub fn running(&self) -> usize {
-        self.consumer.context().settle_ended().running
-    }
-
-    /// Takes a record; one of a partition that is no longer ours is dropped.
-    pub fn take(&mut self, partition: Partition, record: Record) {
-        let handed_out = self.consumer.context().settle_ended().work.hand_out(partition, record.origin.offset);
-        if let Some((place, abandoned)) = handed_out {
-            self.waiting_bytes += record.value.len();
-            self.waiting.push_back(Waiting { record, place, abandoned });
-        }
-    }
-
-    /// The first waiting record whose partition is still ours, to be started now; its task tells its end on
-    /// the sender.
-    pub fn start_next(&mut self) -> Option<(Waiting, Sender<Ended>)> {
-        loop {
-            let next = self.waiting.pop_front()?;
-            self.waiting_bytes -= next.record.value.len();
-            if !next.abandoned.is_cancelled() {
-                let mut state = self.consumer.context().settle_ended();
-                state.running += 1;
-                state.work.start(next.place);
-                drop(state);
-                return Some((next, self.ended.clone()));
+    /// Tasks that have not ended yet, those of partitions that were taken away among them.
+    pub fn running(&mut self) -> usize {
+        let freed = mem::take(&mut self.consumer.context().settle_ended().freed);
+        for Holding { lane, bytes, recipient } in freed {
+            self.slots.end(lane, bytes);
+            if let Some(recipient) = recipient {
+                self.queue.end(recipient);
             }
         }
+        self.slots.running()
     }
 
-    /// Pauses and resumes so that what is taken stays within its bounds. Polling goes on while paused, which
-    /// keeps us in the group.
-    pub fn balance(&mut self, taking: Taking, slots: usize) {
+    /// Takes a record; one of a partition that is no longer ours, or that was finished before, is dropped.
+    pub fn take(&mut self, partition: Partition, key: Option<u64>, record: Record) {
+        let handed = self.consumer.context().settle_ended().work.hand_out(partition, record.origin.offset);
+        match handed {
+            Handed::Out { place, abandoned } => {
+                let recipient = key.map(|key| Recipient { partition, key });
+                let (bytes, item) = (record.value.len(), Taken { record, place, abandoned });
+                self.queue.put(Entry { partition, recipient, bytes, item });
+            }
+            Handed::DoneBefore => self.metrics.skipped(),
+            Handed::NotOurs => {}
+        }
+    }
+
+    /// Gives a slot to the next record whose partition is still ours.
+    pub fn start_next(&mut self) -> Option<Started> {
+        loop {
+            let lane = self.slots.choose(|lane| self.queue.has_ready(lane))?;
+            let Entry { recipient, bytes, item: Taken { record, place, abandoned }, .. } = self.queue.take(lane)?;
+            if abandoned.is_cancelled() {
+                if let Some(recipient) = recipient {
+                    self.queue.end(recipient);
+                }
+                continue;
+            }
+            self.slots.start(lane, bytes);
+            self.consumer.context().settle_ended().work.start(place);
+            let holding = Holding { lane, bytes, recipient };
+            return Some(Started { record, abandoned, place, holding, ended: self.ended.clone() });
+        }
+    }
+
+    /// Pauses and resumes partitions so that what is taken stays within its bounds. Polling goes on while all are
+    /// paused, which keeps us in the group.
+    pub fn balance(&mut self, taking: Taking) {
         let mut state = self.consumer.context().settle_ended();
         let remembered = state.work.remembered();
-        let partitions_came = std::mem::take(&mut state.partitions_came);
+        let partitions_came = mem::take(&mut state.partitions_came);
         drop(state);
 
-        let bound = slots.saturating_mul(REMEMBERED_PER_SLOT).saturating_add(WAITING);
-        // Resuming at the very bound would pause again after one record.
-        let part = if self.paused { 2 } else { 1 };
-        let pause = taking != Taking::Yes
-            || self.waiting.len() >= WAITING / part
-            || self.waiting_bytes >= WAITING_BYTES / part
-            || remembered >= bound / part;
-        if pause != self.paused || partitions_came {
-            self.paused = pause;
-            self.apply_pause();
+        let holds = Holds {
+            everything: taking != Taking::Yes,
+            full: Lane::ALL.map(|lane| self.queue.is_full(lane)),
+            remembered: Lane::ALL.map(|lane| {
+                // Resuming at the very bound would pause again after one record.
+                let part = if self.holds.remembered[lane as usize] { 2 } else { 1 };
+                remembered[lane as usize] >= self.most_remembered / part
+            }),
+            crowd_changes: self.queue.crowd_changes(),
+        };
+        if holds != self.holds || partitions_came {
+            self.holds = holds;
+            self.apply_pauses(partitions_came);
         }
         if partitions_came {
             // Readiness follows at once.
@@ -163,12 +214,29 @@ impl Member {
         self.consumer.context().settle_ended().work.abandon();
     }
 
-    fn apply_pause(&self) {
-        let result = self.consumer.assignment().and_then(|assignment| {
-            if self.paused { self.consumer.pause(&assignment) } else { self.consumer.resume(&assignment) }
-        });
-        if let Err(error) = result {
-            tracing::error!(%error, paused = self.paused, "consumption could not be paused or resumed");
+    /// Those that came are not paused, whatever they were before.
+    fn apply_pauses(&mut self, partitions_came: bool) {
+        let partitions = self.consumer.context().settle_ended().work.partitions();
+        let is_held = |partition: &Partition| {
+            let lane = partition.lane as usize;
+            let Holds { everything, full, remembered, .. } = self.holds;
+            everything || full[lane] || remembered[lane] || self.queue.is_crowded(*partition)
+        };
+        let (held, free): (BTreeSet<_>, BTreeSet<_>) = partitions.into_iter().partition(is_held);
+        let pause = held.iter().filter(|partition| partitions_came || !self.paused.contains(partition));
+        let resume = free.iter().filter(|partition| partitions_came || self.paused.contains(partition));
+        let (pause, resume) = (self.list(pause), self.list(resume));
+        if let Err(error) = self.consumer.pause(&pause).and_then(|()| self.consumer.resume(&resume)) {
+            tracing::error!(%error, "partitions could not be paused or resumed");
         }
+        self.paused = held;
+    }
+
+    fn list<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(self.lanes.topic(partition.lane), partition.number);
+        }
+        list
     }
 }

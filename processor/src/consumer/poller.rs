@@ -1,6 +1,7 @@
 //! The thread that polls: takes records, starts as many as there are slots, and at the end drains.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{Arc, mpsc::Sender},
     time::{Duration, Instant},
 };
@@ -15,9 +16,9 @@ use tokio::runtime::Handle;
 
 use super::{
     Outside, Settings,
-    group::{Ended, HowEnded},
+    group::{Ended, Holding, HowEnded},
     lanes::Partition,
-    member::{Member, Taking, Waiting},
+    member::{Member, Started, Taking},
     work::Place,
 };
 use crate::record::{Origin, Record};
@@ -39,6 +40,8 @@ pub struct Poller<H> {
     pub config: ClientConfig,
     pub outside: Outside,
     pub runtime: Handle,
+    /// Makes hashes of keys.
+    pub hasher: RandomState,
     pub handle: H,
 }
 
@@ -52,7 +55,7 @@ where
 {
     /// Begins a membership.
     pub fn join(&self) -> KafkaResult<Member> {
-        Member::join(&self.config, &self.settings.lanes, self.outside.check.clone(), self.outside.metrics.clone())
+        Member::join(&self.config, &self.settings, self.outside.check.clone(), self.outside.metrics.clone())
     }
 
     /// Polls until the shutdown, then drains and leaves the group.
@@ -90,15 +93,15 @@ where
         let running = member.running();
         self.outside.metrics.in_flight(running);
         if taking == Taking::Yes {
-            self.start_waiting(member, self.settings.max_in_flight.saturating_sub(running));
+            self.start_waiting(member);
         }
-        member.balance(taking, self.settings.max_in_flight);
+        member.balance(taking);
         member.look_if_due();
         match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
             Some(Ok(message)) if taking != Taking::No => {
-                if let Some((partition, record)) = self.record(&message) {
+                if let Some((partition, key, record)) = self.record(&message) {
                     drop(message);
-                    member.take(partition, record);
+                    member.take(partition, key, record);
                 }
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
@@ -112,8 +115,8 @@ where
         Ok(())
     }
 
-    /// A copy of what was read, and where; `None` for a topic that we did not subscribe to.
-    fn record(&self, message: &BorrowedMessage<'_>) -> Option<(Partition, Record)> {
+    /// A copy of what was read, where, and a hash of its key; `None` for a topic that we did not subscribe to.
+    fn record(&self, message: &BorrowedMessage<'_>) -> Option<(Partition, Option<u64>, Record)> {
         let lanes = &self.settings.lanes;
         let partition = lanes.partition(message.topic(), message.partition())?;
         let traceparent = message.headers().and_then(|headers| {
@@ -123,20 +126,20 @@ where
         });
         let topic = Arc::clone(lanes.topic(partition.lane));
         let origin = Origin { topic, partition: partition.number, offset: message.offset() };
-        Some((partition, Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }))
+        let key = message.key().map(|key| self.hasher.hash_one(key));
+        Some((partition, key, Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }))
     }
 
-    /// Starts as many waiting records as there are free slots.
-    fn start_waiting(&self, member: &mut Member, free: usize) {
-        for _ in 0..free {
-            let Some((next, ended)) = member.start_next() else { return };
+    /// Starts as many waiting records as may be in work.
+    fn start_waiting(&self, member: &mut Member) {
+        while let Some(started) = member.start_next() {
             self.outside.metrics.consumed();
-            self.start(next, ended);
+            self.start(started);
         }
     }
 
-    fn start(&self, Waiting { record, place, abandoned }: Waiting, ended: Sender<Ended>) {
-        let ending = Ending { place, ended, how: HowEnded::Abandoned };
+    fn start(&self, Started { record, abandoned, place, holding, ended }: Started) {
+        let ending = Ending { place, holding, ended, how: HowEnded::Abandoned };
         let work = (self.handle)(record);
         self.runtime.spawn(async move {
             // Moved in as a whole, so that it is dropped here and nowhere else.
@@ -171,6 +174,7 @@ where
 /// Tells that a task has ended, whatever ends it.
 struct Ending {
     place: Place,
+    holding: Holding,
     ended: Sender<Ended>,
     how: HowEnded,
 }
@@ -178,6 +182,6 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         // Nobody listens once the membership is over, and then nothing is counted either.
-        let _ = self.ended.send(Ended { place: self.place, how: self.how });
+        let _ = self.ended.send(Ended { place: self.place, freed: self.holding, how: self.how });
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Partition;
-use crate::offsets::Offsets;
+use super::lanes::{Lane, Partition};
+use crate::offsets::{Commit, Next, Offsets, WentBack};
 
 /// The partitions that are ours, with their records in work.
 #[derive(Debug, Default)]
@@ -35,12 +35,28 @@ pub struct Place {
     offset: i64,
 }
 
+/// What became of a record that was taken.
+#[derive(Debug)]
+pub enum Handed {
+    /// It is to be worked on.
+    Out {
+        /// Its place in the bookkeeping.
+        place: Place,
+        /// Cancelled when its partition goes to somebody else.
+        abandoned: CancellationToken,
+    },
+    /// An earlier owner of its partition has finished it.
+    DoneBefore,
+    /// Its partition is not ours.
+    NotOurs,
+}
+
 impl Work {
-    /// A partition is ours from now on.
-    pub fn assign(&mut self, partition: Partition) {
+    /// A partition is ours from now on; `committed` is where an earlier owner was, if there was one and that is known.
+    pub fn assign(&mut self, partition: Partition, committed: Option<&Commit>) {
         let generation = self.next_generation();
-        let assigned =
-            Assigned { generation, offsets: Offsets::default(), running: 0, abandoned: CancellationToken::new() };
+        let offsets = committed.map(Offsets::resume).unwrap_or_default();
+        let assigned = Assigned { generation, offsets, running: 0, abandoned: CancellationToken::new() };
         if let Some(before) = self.partitions.insert(partition, assigned) {
             before.abandoned.cancel();
         }
@@ -60,20 +76,27 @@ impl Work {
         }
     }
 
-    /// Takes a record into work; `None` when its partition is not ours.
-    pub fn hand_out(&mut self, partition: Partition, offset: i64) -> Option<(Place, CancellationToken)> {
+    /// Takes a record.
+    pub fn hand_out(&mut self, partition: Partition, offset: i64) -> Handed {
         let next_generation = self.generations + 1;
-        let assigned = self.partitions.get_mut(&partition)?;
-        if assigned.offsets.hand_out(offset).is_err() {
+        let Some(assigned) = self.partitions.get_mut(&partition) else { return Handed::NotOurs };
+        let next = assigned.offsets.hand_out(offset).or_else(|WentBack| {
             // The log itself went back: the topic was made anew, or a broker lost its end. What is in work is
             // real work on records that no longer exist, so it goes on, but its offsets mean nothing now.
             self.generations = next_generation;
             assigned.generation = next_generation;
             assigned.offsets = Offsets::default();
             assigned.running = 0;
-            assigned.offsets.hand_out(offset).ok()?;
+            assigned.offsets.hand_out(offset)
+        });
+        match next {
+            Ok(Next::Work) => Handed::Out {
+                place: Place { partition, generation: assigned.generation, offset },
+                abandoned: assigned.abandoned.clone(),
+            },
+            // Nothing is before the first record.
+            Ok(Next::DoneBefore) | Err(WentBack) => Handed::DoneBefore,
         }
-        Some((Place { partition, generation: assigned.generation, offset }, assigned.abandoned.clone()))
     }
 
     /// The task of a record begins.
@@ -103,8 +126,8 @@ impl Work {
         self.partitions.get_mut(&place.partition).filter(|assigned| assigned.generation == place.generation)
     }
 
-    /// The positions of `partitions` that are due for a commit.
-    pub fn take_commits(&mut self, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+    /// Where those of `partitions` stand that are due for a commit.
+    pub fn take_commits(&mut self, partitions: &[Partition]) -> Vec<(Partition, Commit)> {
         let due =
             |partition: &Partition| Some((*partition, self.partitions.get_mut(partition)?.offsets.take_commit()?));
         partitions.iter().filter_map(due).collect()
@@ -122,9 +145,13 @@ impl Work {
         self.partitions.keys().copied().collect()
     }
 
-    /// How many records are remembered in all partitions.
-    pub fn remembered(&self) -> usize {
-        self.partitions.values().map(|assigned| assigned.offsets.remembered()).sum()
+    /// How many records are remembered in each lane.
+    pub fn remembered(&self) -> [usize; Lane::ALL.len()] {
+        let mut remembered = [0; Lane::ALL.len()];
+        for (partition, assigned) in &self.partitions {
+            remembered[partition.lane as usize] += assigned.offsets.remembered();
+        }
+        remembered
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -136,7 +163,6 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consumer::lanes::Lane;
 
     const FIRST: Partition = Partition { lane: Lane::Normal, number: 0 };
     const SECOND: Partition = Partition { lane: Lane::Normal, number: 1 };
@@ -146,15 +172,20 @@ mod tests {
     fn assigned(partitions: &[Partition]) -> Work {
         let mut work = Work::default();
         for &partition in partitions {
-            work.assign(partition);
+            work.assign(partition, None);
         }
         work
     }
 
     fn hand_out(work: &mut Work, partition: Partition, offset: i64) -> (Place, CancellationToken) {
-        let handed_out = work.hand_out(partition, offset).expect("the partition is assigned");
-        work.start(handed_out.0);
-        handed_out
+        let Handed::Out { place, abandoned } = work.hand_out(partition, offset) else { panic!("it is not to be done") };
+        work.start(place);
+        (place, abandoned)
+    }
+
+    fn positions(work: &mut Work, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+        let commits = work.take_commits(partitions);
+        commits.into_iter().map(|(partition, commit)| (partition, commit.position)).collect()
     }
 
     #[test]
@@ -164,11 +195,11 @@ mod tests {
             [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
         work.end(places[1], true);
         work.end(places[2], true);
-        assert_eq!(work.take_commits(&[FIRST, SECOND]), [(SECOND, 71)]);
+        assert_eq!(positions(&mut work, &[FIRST, SECOND]), [(FIRST, 5), (SECOND, 71)]);
         work.end(places[0], true);
-        assert_eq!(work.take_commits(&[FIRST, SECOND]), [(FIRST, 7)]);
+        assert_eq!(positions(&mut work, &[FIRST, SECOND]), [(FIRST, 7)]);
         work.commit_failed(FIRST);
-        assert_eq!(work.take_commits(&[FIRST, SECOND]), [(FIRST, 7)]);
+        assert_eq!(positions(&mut work, &[FIRST, SECOND]), [(FIRST, 7)]);
     }
 
     #[test]
@@ -177,15 +208,15 @@ mod tests {
         let (normal, _) = hand_out(&mut work, FIRST, 5);
         let (high, _) = hand_out(&mut work, FIRST_HIGH, 5);
         work.end(high, true);
-        assert_eq!(work.take_commits(&[FIRST, FIRST_HIGH]), [(FIRST_HIGH, 6)]);
+        assert_eq!(positions(&mut work, &[FIRST, FIRST_HIGH]), [(FIRST_HIGH, 6)]);
         work.release(FIRST_HIGH);
         work.end(normal, true);
-        assert_eq!(work.take_commits(&[FIRST, FIRST_HIGH]), [(FIRST, 6)]);
+        assert_eq!(positions(&mut work, &[FIRST, FIRST_HIGH]), [(FIRST, 6)]);
     }
 
     #[test]
     fn a_record_of_a_partition_that_is_not_ours_is_not_taken() {
-        assert!(assigned(&[FIRST]).hand_out(SECOND, 0).is_none());
+        assert!(matches!(assigned(&[FIRST]).hand_out(SECOND, 0), Handed::NotOurs));
     }
 
     #[test]
@@ -195,11 +226,11 @@ mod tests {
         work.release(FIRST);
         assert!(abandoned.is_cancelled());
         work.end(place, true);
-        assert_eq!(work.take_commits(&[FIRST]), []);
-        work.assign(FIRST);
+        assert_eq!(positions(&mut work, &[FIRST]), []);
+        work.assign(FIRST, None);
         hand_out(&mut work, FIRST, 5);
         work.end(place, true);
-        assert_eq!(work.take_commits(&[FIRST]), []);
+        assert_eq!(positions(&mut work, &[FIRST]), []);
     }
 
     #[test]
@@ -207,7 +238,7 @@ mod tests {
         let mut work = assigned(&[FIRST, SECOND]);
         let places =
             [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
-        assert!(work.hand_out(SECOND, 71).is_some());
+        assert!(matches!(work.hand_out(SECOND, 71), Handed::Out { .. }));
         assert_eq!(
             [work.running(&[FIRST]), work.running(&[SECOND]), work.running(&[FIRST, SECOND, FIRST_HIGH])],
             [2, 1, 3]
@@ -216,7 +247,7 @@ mod tests {
         work.end(places[1], false);
         assert_eq!(work.running(&[FIRST]), 0);
         work.release(SECOND);
-        work.assign(SECOND);
+        work.assign(SECOND, None);
         work.end(places[2], true);
         assert_eq!(work.running(&[SECOND]), 0);
     }
@@ -227,8 +258,8 @@ mod tests {
         let (old, _) = hand_out(&mut work, FIRST, 100);
         let (new, _) = hand_out(&mut work, FIRST, 0);
         work.end(old, true);
-        assert_eq!(work.take_commits(&[FIRST]), []);
+        assert_eq!(positions(&mut work, &[FIRST]), []);
         work.end(new, true);
-        assert_eq!(work.take_commits(&[FIRST]), [(FIRST, 1)]);
+        assert_eq!(positions(&mut work, &[FIRST]), [(FIRST, 1)]);
     }
 }

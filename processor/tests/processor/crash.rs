@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    harness::{Process, flags, provider},
+    harness::{Process, Serving, flags, provider},
     report_end::ReportEnd,
     topics::Topics,
 };
@@ -30,5 +30,26 @@ async fn after_a_kill_every_message_is_reported_at_least_once() {
     assert_eq!(reported, ids.iter().copied().collect());
     let repeated = report_end.received().len() - ids.len();
     assert!(repeated <= 200, "{repeated} reports came again");
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_finished_behind_a_slow_message_before_a_kill_is_not_done_again() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let ids = topics.request(600).await;
+    // All in work at once and finished in any order, so nearly all that is finished lies behind something that is not.
+    let provider = provider(0, 3000, 0, 0);
+    let processor = Process::start(&flags(&topics, &report_end, &[("provider", &provider)]));
+    report_end.until(400).await;
+    processor.kill().await;
+    let before = report_end.received().len();
+
+    let processor = Serving::start(&topics, &report_end, &[("provider", &provider)]).await;
+    report_end.until_all(&ids).await;
+    let skipped = processor.metric("kafka_consumer_records_skipped_total").await;
+    processor.stop().await;
+    // A commit is made every 100 ms, in which 20 messages are finished.
+    let repeated = report_end.received().len() - ids.len();
+    assert!(skipped > 200.0 && repeated < 150, "{skipped} skipped, {repeated} of {before} done again");
     assert_eq!(topics.lag().await, 0);
 }

@@ -1,0 +1,80 @@
+//! Which records behind the committed position are finished, as text for the commit's metadata: whoever reads the partition
+//! next need not do them again.
+//!
+//! Kafka keeps one position per partition and up to 4,096 bytes beside it (`offset.metadata.max.bytes`). A bit per offset, in
+//! base64, is enough for 24,560 offsets behind the position; those further on are left out, and done again.
+
+use std::collections::VecDeque;
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+
+/// How long the text may be, in bytes.
+pub const LONGEST: usize = 4096;
+/// What the text begins with, so that another form can be told apart one day.
+const FORM: &str = "1:";
+/// How many bytes of bits fit: four letters for three of them.
+const BYTES: usize = (LONGEST - FORM.len()) / 4 * 3;
+
+/// The text for offsets behind `position`, which come in ascending order; empty for none.
+pub fn encode(position: i64, done: impl Iterator<Item = i64>) -> String {
+    let mut bits = Vec::new();
+    for offset in done {
+        let Ok(distance) = usize::try_from(offset - position) else { continue };
+        let (byte, bit) = (distance / 8, distance % 8);
+        if byte >= BYTES {
+            break;
+        }
+        if bits.len() <= byte {
+            bits.resize(byte + 1, 0_u8);
+        }
+        bits[byte] |= 1 << bit;
+    }
+    if bits.is_empty() { String::new() } else { FORM.to_owned() + &BASE64.encode(bits) }
+}
+
+/// The offsets behind `position` that the text tells of, in ascending order; none when it is not ours.
+pub fn decode(position: i64, text: &str) -> VecDeque<i64> {
+    let bits = text.strip_prefix(FORM).and_then(|bits| BASE64.decode(bits).ok()).unwrap_or_default();
+    let offsets = (position..).zip(bits.iter().flat_map(|byte| (0..8).map(move |bit| byte & (1 << bit) != 0)));
+    offsets.filter_map(|(offset, is_done)| is_done.then_some(offset)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded_as_far_as_it_fits_and_never_longer_than_kafka_takes() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let position = random.i64(0..i64::MAX / 2);
+            let (density, reach) = (random.u8(1..=255), random.i64(1..60_000));
+            let done: Vec<i64> = (position + 1..position + reach).filter(|_| random.u8(..) <= density).collect();
+            let text = encode(position, done.iter().copied());
+            assert!(text.len() <= LONGEST, "seed {seed}: {} bytes", text.len());
+            let fits = position + i64::try_from(BYTES * 8).expect("a small number");
+            let expected: Vec<i64> = done.into_iter().filter(|offset| *offset < fits).collect();
+            assert_eq!(decode(position, &text), expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn twenty_four_thousand_offsets_fit() {
+        let text = encode(0, 1..100_000);
+        assert_eq!(text.len(), LONGEST - 2);
+        assert_eq!(decode(0, &text).back(), Some(&24_551));
+    }
+
+    #[test]
+    fn nothing_done_needs_no_text() {
+        assert_eq!(encode(7, [].into_iter()), "");
+        assert!(decode(7, "").is_empty());
+    }
+
+    #[test]
+    fn a_text_of_somebody_else_tells_of_nothing() {
+        for text in ["1", "1:*", "2:AAAA", "tool=x", "1:A"] {
+            assert!(decode(7, text).is_empty(), "{text}");
+        }
+    }
+}
