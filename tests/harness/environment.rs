@@ -62,7 +62,7 @@ pub fn loopback_address() -> Ipv4Addr {
 /// A port on 127.0.0.1 that stays free until it is used: it lies outside the range from which the kernel hands
 /// out ports, so no connection and no listener of another test gets it.
 pub fn reserved_port() -> u16 {
-    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let free = |port: &u16| devstack::probe((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let random = std::iter::repeat_with(|| 10_000 + (Uuid::new_v4().as_u128() % 20_000) as u16);
     random.take(100).find(free).expect("one of a hundred ports is free")
 }

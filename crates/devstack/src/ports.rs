@@ -2,10 +2,20 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener, ToSocketAddrs},
+    net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt::ReuseAddr,
 };
 
 use crate::Error;
+
+#[cfg(target_os = "macos")]
+const CLOSED_IN_PROGRAMS: SockFlag = SockFlag::empty();
+#[cfg(not(target_os = "macos"))]
+const CLOSED_IN_PROGRAMS: SockFlag = SockFlag::SOCK_CLOEXEC;
 
 /// A port that nobody listens on right now. Another process may take it before it is used, so
 /// whoever starts a server on it tries again with another one when that happens.
@@ -24,9 +34,21 @@ pub fn expect_free(server: &'static str, port: u16) -> Result<(), Error> {
     }
 }
 
-/// Tries to listen on `address` and lets go again.
+/// Whether somebody could listen on `address`.
+///
+/// Nobody listens for it: a child that another thread forks meanwhile has the socket too until it becomes its program, and
+/// whoever listened on the port in that moment would find it taken. A socket that is only bound is in nobody's way.
 pub fn probe(address: impl ToSocketAddrs) -> io::Result<()> {
-    TcpListener::bind(address).map(drop)
+    address.to_socket_addrs()?.try_for_each(|address| reserve(address).map(drop))
+}
+
+fn reserve(address: impl Into<SocketAddr>) -> io::Result<OwnedFd> {
+    let address = address.into();
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, CLOSED_IN_PROGRAMS, None)?;
+    setsockopt(&socket, ReuseAddr, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -39,6 +61,15 @@ mod tests {
         let port = listener.local_addr().expect("a bound listener").port();
         let error = expect_free("Kafka", port).expect_err("the port is taken");
         assert_eq!(error.to_string(), format!("port {port}, meant for Kafka, is taken by another program"));
+    }
+
+    #[test]
+    fn looking_at_a_port_does_not_take_it() {
+        let port = free_port().expect("a free port");
+        let address = (Ipv4Addr::LOCALHOST, port);
+        // As a forked child does, until it becomes its program.
+        let _inherited = reserve(address).expect("the port is free");
+        assert!(probe(address).is_ok() && TcpListener::bind(address).is_ok());
     }
 
     #[test]
