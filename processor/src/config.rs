@@ -54,6 +54,10 @@ pub struct Config {
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
 
+    /// Whether messages wait for earlier ones.
+    #[arg(long, env = "ORDERING", value_enum, default_value_t = consumer::Ordering::Recipient)]
+    pub ordering: consumer::Ordering,
+
     /// How often a message is tried again after a transient failure before it counts as failed.
     #[arg(long, env = "MAX_RETRIES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub max_retries: u32,
@@ -95,6 +99,7 @@ impl Config {
             group: self.consumer_group.clone(),
             protocol: self.group_protocol,
             max_in_flight: self.max_in_flight as usize,
+            ordering: self.ordering,
             drain: self.shutdown_timeout,
         })
     }

@@ -42,8 +42,19 @@ pub struct Settings {
     pub protocol: GroupProtocol,
     /// How many records are in work at once.
     pub max_in_flight: usize,
+    /// Whether records wait for earlier ones.
+    pub ordering: Ordering,
     /// How long records in work may take to finish at shutdown.
     pub drain: Duration,
+}
+
+/// Which records wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ordering {
+    /// Those of one lane for one recipient are sent one after the other, as they were accepted.
+    Recipient,
+    /// None waits for another one.
+    None,
 }
 
 /// What consuming depends on, and what it tells.

@@ -17,8 +17,8 @@ use crate::{
         names::Names,
     },
     crd::{
-        ApiKeysSecretRef, GroupProtocol, NumberValidation, PartitionGrowth, RateLimit, RetryFailed, SecretKeyRef,
-        SimulatedProvider, SmsPipeline, Topics,
+        ApiKeysSecretRef, GroupProtocol, NumberValidation, Ordering, PartitionGrowth, RateLimit, RetryFailed,
+        SecretKeyRef, SimulatedProvider, SmsPipeline, Topics,
     },
 };
 
@@ -59,6 +59,8 @@ pub struct ValidatedPipeline {
     pub processor: Workload,
     /// How many messages one processor has with the provider at once.
     pub max_in_flight: i32,
+    /// Whether messages wait for earlier ones.
+    pub ordering: Ordering,
     /// How often a message is tried again.
     pub max_retries: i32,
     /// How long after a failure the next attempt starts.
@@ -159,6 +161,7 @@ pub fn validate(
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
         },
         max_in_flight: spec.processor.max_in_flight,
+        ordering: spec.processor.ordering,
         max_retries: spec.processor.retry.max_retries,
         retry_delay: spec.processor.retry.delay.clone(),
         drain_timeout: (slowest + REPORT_MARGIN).max(MINIMUM_DRAIN),

@@ -1,4 +1,5 @@
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The fleet that carries messages to the provider.
@@ -16,11 +17,25 @@ pub struct Processor {
     #[serde(default = "default_max_in_flight")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("maxInFlight must be from 1 to 1000000"))]
     pub max_in_flight: i32,
+    /// Whether messages wait for earlier ones: with `Recipient` those of one priority for one recipient are sent in the
+    /// order in which they were accepted, with `None` as soon as there is room.
+    #[serde(default)]
+    pub ordering: Ordering,
     /// What follows a transient failure.
     #[serde(default)]
     pub retry: Retry,
     /// Where messages go.
     pub provider: Provider,
+}
+
+/// Whether messages wait for earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Ordering {
+    /// Those of one priority for one recipient are sent one after the other, as they were accepted.
+    #[default]
+    Recipient,
+    /// None waits for another one.
+    None,
 }
 
 /// What follows a transient failure.

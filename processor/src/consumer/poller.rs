@@ -15,7 +15,7 @@ use rdkafka::{
 use tokio::runtime::Handle;
 
 use super::{
-    Outside, Settings,
+    Ordering, Outside, Settings,
     group::{Ended, Holding, HowEnded},
     lanes::Partition,
     member::{Member, Started, Taking},
@@ -126,7 +126,10 @@ where
         });
         let topic = Arc::clone(lanes.topic(partition.lane));
         let origin = Origin { topic, partition: partition.number, offset: message.offset() };
-        let key = message.key().map(|key| self.hasher.hash_one(key));
+        let key = match self.settings.ordering {
+            Ordering::Recipient => message.key().map(|key| self.hasher.hash_one(key)),
+            Ordering::None => None,
+        };
         Some((partition, key, Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }))
     }
 

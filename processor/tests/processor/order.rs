@@ -38,6 +38,21 @@ async fn messages_for_one_recipient_are_sent_in_their_order_and_others_overtake(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_ordering_messages_for_one_recipient_are_sent_at_the_same_time() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let messages: Vec<_> = (0..50).map(|_| to("+15551")).collect();
+    for message in &messages {
+        topics.request_in(&topics.requests, message).await;
+    }
+    // One after the other they would take longer than the test waits.
+    let more = [("provider", &*provider(1000, 1000, 0, 0)), ("ordering", "none")];
+    let processor = Serving::start(&topics, &report_end, &more).await;
+    report_end.until_all(&messages.iter().map(|message| message.message_id).collect::<Vec<_>>()).await;
+    processor.stop().await;
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_what_may_wait_does_not_delay_what_must_not_and_is_worked_off_too() {
     const FLOOD: usize = 3000;
     let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);

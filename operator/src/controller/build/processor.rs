@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
-    crd::GroupProtocol,
+    crd::{GroupProtocol, Ordering},
 };
 
 /// Time beyond the drain for the process to leave its group and end.
@@ -18,6 +18,10 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let group_protocol = match pipeline.group_protocol {
         GroupProtocol::Consumer => "consumer",
         GroupProtocol::Classic => "classic",
+    };
+    let ordering = match pipeline.ordering {
+        Ordering::Recipient => "recipient",
+        Ordering::None => "none",
     };
     let drain = pipeline.drain_timeout.as_secs();
     deployment(
@@ -35,6 +39,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
                 ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
                 ("MAX_IN_FLIGHT", pipeline.max_in_flight.to_string()),
+                ("ORDERING", ordering.to_owned()),
                 ("MAX_RETRIES", pipeline.max_retries.to_string()),
                 ("RETRY_DELAY", pipeline.retry_delay.clone()),
                 ("PROVIDER", json!({ "simulated": pipeline.provider }).to_string()),
