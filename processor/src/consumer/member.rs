@@ -26,11 +26,10 @@ use super::{
 };
 use crate::{metrics::Metrics, record::Record};
 
-/// How many records per slot and lane may be remembered. One slow record keeps the finished ones behind it from being
-/// committed; this bounds how many, and so memory and what a crash repeats.
-const REMEMBERED_PER_SLOT: usize = 32;
-/// The same for processors with few slots.
-const REMEMBERED_AT_LEAST: usize = 1000;
+/// How many records of a partition may be remembered. One slow record keeps the position from passing the finished ones
+/// behind it; this bounds how many, and so memory. As many as a commit can tell of, where no offsets are missing: whoever
+/// reads the partition next does none of them again. More only where more are in work at once.
+const REMEMBERED: usize = 24_000;
 
 /// How often the health check follows the membership, which librdkafka tells as often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,14 +72,14 @@ pub struct Started {
 }
 
 /// Why partitions are paused, as far as they have it in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holds {
     /// Nothing is to be taken.
     everything: bool,
     /// Enough records of the lane wait for a slot.
     full: [bool; Lane::ALL.len()],
-    /// Enough of its records are remembered.
-    remembered: [bool; Lane::ALL.len()],
+    /// Those of which enough records are remembered.
+    remembering: BTreeSet<Partition>,
     /// Of [`Queue::crowd_changes`].
     crowd_changes: u64,
 }
@@ -111,7 +110,7 @@ impl Member {
             metrics,
             queue: Queue::default(),
             slots: Slots::new(settings.max_in_flight),
-            most_remembered: settings.max_in_flight.saturating_mul(REMEMBERED_PER_SLOT).max(REMEMBERED_AT_LEAST),
+            most_remembered: settings.max_in_flight.max(REMEMBERED),
             holds: Holds::default(),
             paused: BTreeSet::new(),
             next_look: Instant::now() + LOOK_INTERVAL,
@@ -171,18 +170,18 @@ impl Member {
     /// paused, which keeps us in the group.
     pub fn balance(&mut self, taking: Taking) {
         let mut state = self.consumer.context().settle_ended();
-        let remembered = state.work.remembered();
+        // Resuming at the very bound would pause again after one record.
+        let at_least = |partition: &Partition| {
+            self.most_remembered / if self.holds.remembering.contains(partition) { 2 } else { 1 }
+        };
+        let remembering = state.work.remembering(at_least);
         let partitions_came = mem::take(&mut state.partitions_came);
         drop(state);
 
         let holds = Holds {
             everything: taking != Taking::Yes,
             full: Lane::ALL.map(|lane| self.queue.is_full(lane)),
-            remembered: Lane::ALL.map(|lane| {
-                // Resuming at the very bound would pause again after one record.
-                let part = if self.holds.remembered[lane as usize] { 2 } else { 1 };
-                remembered[lane as usize] >= self.most_remembered / part
-            }),
+            remembering,
             crowd_changes: self.queue.crowd_changes(),
         };
         if holds != self.holds || partitions_came {
@@ -218,9 +217,11 @@ impl Member {
     fn apply_pauses(&mut self, partitions_came: bool) {
         let partitions = self.consumer.context().settle_ended().work.partitions();
         let is_held = |partition: &Partition| {
-            let lane = partition.lane as usize;
-            let Holds { everything, full, remembered, .. } = self.holds;
-            everything || full[lane] || remembered[lane] || self.queue.is_crowded(*partition)
+            let Holds { everything, full, remembering, .. } = &self.holds;
+            *everything
+                || full[partition.lane as usize]
+                || remembering.contains(partition)
+                || self.queue.is_crowded(*partition)
         };
         let (held, free): (BTreeSet<_>, BTreeSet<_>) = partitions.into_iter().partition(is_held);
         let pause = held.iter().filter(|partition| partitions_came || !self.paused.contains(partition));

@@ -7,9 +7,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::lanes::{Lane, Partition};
 
-/// How many records of one lane may wait. They bridge the time from resuming a partition to its first record;
-/// without them every slot would stand idle for that long.
-const WAITING: usize = 1000;
+/// How many records of one lane may be ready for a slot. They bridge the time from resuming a partition to its first
+/// record; without them every slot would stand idle for that long.
+const READY: usize = 1000;
+/// How many may wait in all, those behind others for their recipient included.
+const WAITING: usize = 10 * READY;
 /// How large the values of one lane's waiting records may be together.
 const WAITING_BYTES: usize = 8 << 20;
 /// How many records may wait for one recipient: a burst to one number must not fill the lane.
@@ -57,6 +59,13 @@ struct LaneQueue<T> {
     is_full: bool,
 }
 
+impl<T> LaneQueue<T> {
+    /// Whether it has so much of anything.
+    fn has(&self, ready: usize, waiting: usize, bytes: usize) -> bool {
+        self.ready.len() >= ready || self.waiting >= waiting || self.bytes >= bytes
+    }
+}
+
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         let lanes = Lane::ALL.map(|_| LaneQueue { ready: VecDeque::new(), waiting: 0, bytes: 0, is_full: false });
@@ -67,18 +76,20 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Adds a record; those of one partition in their order.
     pub fn put(&mut self, entry: Entry<T>) {
-        let lane = &mut self.lanes[entry.partition.lane as usize];
-        lane.waiting += 1;
-        lane.bytes += entry.bytes;
-        lane.is_full |= lane.waiting >= WAITING || lane.bytes >= WAITING_BYTES;
-        let Some(recipient) = entry.recipient else {
-            lane.ready.push_back(entry);
-            return;
-        };
+        let number = entry.partition.lane as usize;
+        self.lanes[number].waiting += 1;
+        self.lanes[number].bytes += entry.bytes;
+        self.line_up(entry);
+        let lane = &mut self.lanes[number];
+        lane.is_full |= lane.has(READY, WAITING, WAITING_BYTES);
+    }
+
+    fn line_up(&mut self, entry: Entry<T>) {
+        let ready = &mut self.lanes[entry.partition.lane as usize].ready;
+        let Some(recipient) = entry.recipient else { return ready.push_back(entry) };
         let Some(behind) = self.behind.get_mut(&recipient) else {
             self.behind.insert(recipient, VecDeque::new());
-            lane.ready.push_back(entry);
-            return;
+            return ready.push_back(entry);
         };
         behind.push_back(entry);
         if behind.len() >= WAITING_FOR_ONE && self.crowded.insert(recipient) {
@@ -98,12 +109,12 @@ impl<T> Queue<T> {
         lane.waiting -= 1;
         lane.bytes -= entry.bytes;
         // Resuming at the very bound would pause again after one record.
-        lane.is_full &= lane.waiting >= WAITING / 2 || lane.bytes >= WAITING_BYTES / 2;
+        lane.is_full &= lane.has(READY / 2, WAITING / 2, WAITING_BYTES / 2);
         Some(entry)
     }
 
-    /// The work on a record of the recipient has ended, so its next one can be started: before others, because it has
-    /// waited for longer than they have.
+    /// The work on a record of the recipient has ended, so its next one can be started when those that are ready have
+    /// been: with few slots a recipient with many records would otherwise keep all others waiting.
     pub fn end(&mut self, recipient: Recipient) {
         let Some(behind) = self.behind.get_mut(&recipient) else { return };
         match behind.pop_front() {
@@ -111,7 +122,7 @@ impl<T> Queue<T> {
                 if behind.len() <= WAITING_FOR_ONE / 2 && self.crowded.remove(&recipient) {
                     self.crowd_changes += 1;
                 }
-                self.lanes[recipient.partition.lane as usize].ready.push_front(next);
+                self.lanes[recipient.partition.lane as usize].ready.push_back(next);
             }
             None => drop(self.behind.remove(&recipient)),
         }
@@ -182,15 +193,30 @@ mod tests {
 
     #[test]
     fn a_lane_is_full_by_itself_until_half_of_it_has_gone() {
-        let mut queue = queue((0..WAITING).map(|number| entry(FIRST, None, number)));
+        let mut queue = queue((0..READY).map(|number| entry(FIRST, None, number)));
         queue.put(entry(LOW, None, 0));
         assert!(queue.is_full(Lane::Normal) && !queue.is_full(Lane::Low));
-        for _ in 0..WAITING / 2 {
+        for _ in 0..READY / 2 {
             assert!(queue.is_full(Lane::Normal));
             queue.take(Lane::Normal);
         }
         queue.take(Lane::Normal);
         assert!(!queue.is_full(Lane::Normal));
+    }
+
+    #[test]
+    fn what_waits_behind_others_does_not_keep_ready_ones_from_coming() {
+        let bursts = (0..READY).map(|number| entry(FIRST, Some(u64::try_from(number % 25).expect("small")), number));
+        let queue = queue(bursts);
+        assert!(!queue.is_full(Lane::Normal));
+    }
+
+    #[test]
+    fn a_recipient_with_many_records_lets_others_have_the_only_slot() {
+        let mut queue = queue([entry(FIRST, Some(1), 0), entry(FIRST, Some(1), 1), entry(SECOND, Some(2), 2)]);
+        assert_eq!(queue.take(Lane::Normal).map(|entry| entry.item), Some(0));
+        queue.end(Recipient { partition: FIRST, key: 1 });
+        assert_eq!(take_all(&mut queue, Lane::Normal), [2, 1]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which lane the next free slot goes to. Pure.
 //!
-//! What waits in a more urgent lane goes first, and a lane that is flooded leaves slots free for those more urgent:
-//! otherwise an urgent message would wait until the provider has answered one that is not. Every lane that has something
-//! to do has a few slots at least, so none waits for ever.
+//! What waits in a more urgent lane goes first, and from ten slots on a lane that is flooded leaves some free for those
+//! more urgent: otherwise an urgent message would wait until the provider has answered one that is not. Every lane that
+//! has something to do has a few slots at least, in turn where there are too few, so none waits for ever.
 
 use super::lanes::Lane;
 
-/// How large the values of all records in work may be together, in bytes; one that is larger runs alone.
+/// From how many bytes of values in work on none is started, whatever its lane.
 const BYTES: usize = 64 << 20;
 
 /// The slots of one processor.

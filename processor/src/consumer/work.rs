@@ -4,11 +4,11 @@
 //! every assignment has a generation, and what belongs to an older one no longer counts. Pure but for the
 //! tokens that tell abandoned work to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::{Lane, Partition};
+use super::lanes::Partition;
 use crate::offsets::{Commit, Next, Offsets, WentBack};
 
 /// The partitions that are ours, with their records in work.
@@ -145,13 +145,11 @@ impl Work {
         self.partitions.keys().copied().collect()
     }
 
-    /// How many records are remembered in each lane.
-    pub fn remembered(&self) -> [usize; Lane::ALL.len()] {
-        let mut remembered = [0; Lane::ALL.len()];
-        for (partition, assigned) in &self.partitions {
-            remembered[partition.lane as usize] += assigned.offsets.remembered();
-        }
-        remembered
+    /// The partitions of which at least so many records are remembered.
+    pub fn remembering(&self, at_least: impl Fn(&Partition) -> usize) -> BTreeSet<Partition> {
+        let partitions = self.partitions.iter();
+        let much = partitions.filter(|(partition, assigned)| assigned.offsets.remembered() >= at_least(partition));
+        much.map(|(partition, _)| *partition).collect()
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -163,6 +161,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consumer::lanes::Lane;
 
     const FIRST: Partition = Partition { lane: Lane::Normal, number: 0 };
     const SECOND: Partition = Partition { lane: Lane::Normal, number: 1 };
@@ -212,6 +211,17 @@ mod tests {
         work.release(FIRST_HIGH);
         work.end(normal, true);
         assert_eq!(positions(&mut work, &[FIRST, FIRST_HIGH]), [(FIRST, 6)]);
+    }
+
+    #[test]
+    fn a_partition_remembers_what_lies_behind_its_first_unfinished_record() {
+        let mut work = assigned(&[FIRST, SECOND]);
+        let places = [5, 6, 7].map(|offset| hand_out(&mut work, FIRST, offset).0);
+        work.end(places[1], true);
+        work.end(places[2], true);
+        assert_eq!(work.remembering(|_| 3), BTreeSet::from([FIRST]));
+        work.end(places[0], true);
+        assert_eq!(work.remembering(|_| 1), BTreeSet::new());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! next need not do them again.
 //!
 //! Kafka keeps one position per partition and up to 4,096 bytes beside it (`offset.metadata.max.bytes`). A bit per offset, in
-//! base64, is enough for 24,560 offsets behind the position; those further on are left out, and done again.
+//! base64, is enough for 24,432 offsets from the position on; those further on are left out, and done again. The text names
+//! the position that it belongs to: tools that set a group elsewhere, or mirror it, take the text along.
 
 use std::collections::VecDeque;
 
@@ -12,8 +13,10 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 pub const LONGEST: usize = 4096;
 /// What the text begins with, so that another form can be told apart one day.
 const FORM: &str = "1:";
+/// How many digits a position has at most, and a colon.
+const POSITION: usize = 20;
 /// How many bytes of bits fit: four letters for three of them.
-const BYTES: usize = (LONGEST - FORM.len()) / 4 * 3;
+const BYTES: usize = (LONGEST - FORM.len() - POSITION) / 4 * 3;
 
 /// The text for offsets behind `position`, which come in ascending order; empty for none.
 pub fn encode(position: i64, done: impl Iterator<Item = i64>) -> String {
@@ -29,12 +32,15 @@ pub fn encode(position: i64, done: impl Iterator<Item = i64>) -> String {
         }
         bits[byte] |= 1 << bit;
     }
-    if bits.is_empty() { String::new() } else { FORM.to_owned() + &BASE64.encode(bits) }
+    if bits.is_empty() { String::new() } else { format!("{FORM}{position}:{}", BASE64.encode(bits)) }
 }
 
-/// The offsets behind `position` that the text tells of, in ascending order; none when it is not ours.
+/// The offsets behind `position` that the text tells of, in ascending order; none when it is not ours, or belongs to another
+/// position.
 pub fn decode(position: i64, text: &str) -> VecDeque<i64> {
-    let bits = text.strip_prefix(FORM).and_then(|bits| BASE64.decode(bits).ok()).unwrap_or_default();
+    let parts = text.strip_prefix(FORM).and_then(|rest| rest.split_once(':'));
+    let bits = parts.filter(|(told, _)| *told == position.to_string()).and_then(|(_, bits)| BASE64.decode(bits).ok());
+    let bits = bits.unwrap_or_default();
     let offsets = (position..).zip(bits.iter().flat_map(|byte| (0..8).map(move |bit| byte & (1 << bit) != 0)));
     offsets.filter_map(|(offset, is_done)| is_done.then_some(offset)).collect()
 }
@@ -61,8 +67,8 @@ mod tests {
     #[test]
     fn twenty_four_thousand_offsets_fit() {
         let text = encode(0, 1..100_000);
-        assert_eq!(text.len(), LONGEST - 2);
-        assert_eq!(decode(0, &text).back(), Some(&24_551));
+        assert!(text.len() <= LONGEST);
+        assert_eq!(decode(0, &text).back(), Some(&24_431));
     }
 
     #[test]
@@ -72,8 +78,15 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_was_taken_along_to_another_position_tells_of_nothing() {
+        let text = encode(1000, [1005].into_iter());
+        assert_eq!(decode(1000, &text), [1005]);
+        assert!(decode(400, &text).is_empty());
+    }
+
+    #[test]
     fn a_text_of_somebody_else_tells_of_nothing() {
-        for text in ["1", "1:*", "2:AAAA", "tool=x", "1:A"] {
+        for text in ["1", "1:*", "1:7:*", "2:7:AAAA", "tool=x", "1:7:A", "1::AAAA"] {
             assert!(decode(7, text).is_empty(), "{text}");
         }
     }

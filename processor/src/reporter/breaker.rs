@@ -25,8 +25,8 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a request may be made now; an error says when to ask again. While the breaker is open that is one at a
-    /// time, so an admitted request must be made.
+    /// Whether a request may be made now; an error says when to ask again. While the breaker is open that is one in
+    /// [`DELAY`], so an admitted request must be made.
     pub fn admit(&mut self, now: Instant) -> Result<(), Instant> {
         match self.next_trial {
             Some(trial) if now < trial => Err(trial),
@@ -51,6 +51,14 @@ impl Breaker {
         if self.is_open() || (self.failed.len() == WINDOW && failures >= TOO_MANY) {
             self.next_trial = Some(now + DELAY);
             self.failed.clear();
+        }
+    }
+
+    /// Whoever would have made the next trial needs it no more. So nobody might make one, ever: the breaker closes, and
+    /// the next failure opens it again.
+    pub fn withdrawn(&mut self) {
+        if self.next_trial.take().is_some() {
+            self.failed = [true; TOO_MANY].into();
         }
     }
 
@@ -113,6 +121,20 @@ mod tests {
         breaker.succeeded();
         assert!(!breaker.is_open());
         assert_eq!([breaker.admit(start), breaker.admit(start)], [Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn when_nobody_is_left_to_make_a_trial_it_closes_until_the_next_failure() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        breaker.withdrawn();
+        breaker.failed(now);
+        assert!(!breaker.is_open(), "one failure of one request");
+        (1..WINDOW).for_each(|_| breaker.failed(now));
+        assert!(breaker.is_open());
+        breaker.withdrawn();
+        assert!(!breaker.is_open());
+        breaker.failed(now);
+        assert!(breaker.is_open());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use contract::DeliveryReport;
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -18,7 +19,6 @@ use crate::{
     metrics::{Metrics, Reported},
     outage::Outage,
 };
-use contract::DeliveryReport;
 
 /// A report whose record waits for sms-api's last word.
 #[derive(Debug)]
@@ -102,6 +102,8 @@ impl Delivery {
         loop {
             batch.retain(|waiting| !waiting.answer.is_closed());
             if batch.is_empty() {
+                // No records are taken while the breaker is open, so there may never be another report to try it with.
+                self.follow(Breaker::withdrawn);
                 return;
             }
             let Err(next) = self.breaker().admit(Instant::now()) else { return };
@@ -160,5 +162,42 @@ impl Delivery {
             self.metrics.breaker(is_open);
         }
         is_open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::DeliveryStatus;
+    use prometheus_client::registry::Registry;
+    use telemetry::Health;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn when_nobody_waits_for_reports_any_more_consumption_is_held_no_longer() {
+        let file = std::env::temp_dir().join(format!("sms-processor-delivery-{}", std::process::id()));
+        std::fs::write(&file, "token").expect("temporary file is writable");
+        let url = reqwest::Url::parse("http://127.0.0.1:1").expect("a URL");
+        let requests = Requests::new(&url, &file).expect("a token");
+        let outage = Outage::new(Health::default().check("sms-api"));
+        let delivery = Delivery::new(requests, outage, Metrics::register(&mut Registry::default()));
+        for _ in 0..4 {
+            delivery.follow(|breaker| breaker.failed(Instant::now()));
+        }
+        assert!(*delivery.follow_breaker().borrow());
+
+        let (answer, abandoned) = oneshot::channel();
+        drop(abandoned);
+        let report = DeliveryReport {
+            message_id: uuid::Uuid::nil(),
+            status: DeliveryStatus::Sent,
+            failure_reason: None,
+            processed_at: None,
+            attempt: None,
+            transient: false,
+        };
+        delivery.deliver(vec![Waiting { report, traceparent: None, answer }]).await;
+        assert!(!*delivery.follow_breaker().borrow());
+        std::fs::remove_file(&file).expect("temporary file is removable");
     }
 }
