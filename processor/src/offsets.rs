@@ -7,7 +7,7 @@
 
 mod done;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 /// The records of one partition from the first unfinished one on, in the order they were handed out.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub struct Offsets {
     window: VecDeque<HandedOut>,
     /// The position behind the last record of the finished prefix.
     position: Option<i64>,
-    /// The last commit that was asked for.
-    requested: Option<Commit>,
+    /// Whether there is something that no commit has told of.
+    is_due: bool,
     /// Where an earlier owner was, until the first record shows whether its word counts.
     resumed_at: Option<i64>,
     /// What an earlier owner has finished of what comes.
@@ -72,6 +72,7 @@ impl Offsets {
         }
         let is_done = self.done_before.pop_front_if(|done| *done == offset).is_some();
         self.window.push_back(HandedOut { offset, finished: is_done });
+        self.is_due |= is_done;
         self.advance();
         Ok(if is_done { Next::DoneBefore } else { Next::Work })
     }
@@ -79,7 +80,7 @@ impl Offsets {
     /// Marks a record as finished; one that was never handed out changes nothing.
     pub fn finish(&mut self, offset: i64) {
         let Ok(index) = self.window.binary_search_by_key(&offset, |record| record.offset) else { return };
-        self.window[index].finished = true;
+        self.is_due |= !mem::replace(&mut self.window[index].finished, true);
         self.advance();
     }
 
@@ -91,6 +92,9 @@ impl Offsets {
 
     /// What to commit, once: afterwards `None` until something has been finished or a commit has failed.
     pub fn take_commit(&mut self) -> Option<Commit> {
+        if !mem::take(&mut self.is_due) {
+            return None;
+        }
         let position = self.position.or(self.window.front().map(|first| first.offset))?;
         let finished = self.window.iter().filter(|record| record.finished).map(|record| record.offset);
         // What is still to come and known to be done is not forgotten by the way.
@@ -98,17 +102,12 @@ impl Offsets {
         if self.position.is_none() && done.is_empty() {
             return None;
         }
-        let commit = Commit { position, done };
-        if self.requested.as_ref() == Some(&commit) {
-            return None;
-        }
-        self.requested = Some(commit.clone());
-        Some(commit)
+        Some(Commit { position, done })
     }
 
     /// The last commit did not reach Kafka, so it is due again.
     pub fn commit_failed(&mut self) {
-        self.requested = None;
+        self.is_due = true;
     }
 
     /// How many records are remembered: the unfinished ones, and the finished ones behind them.
