@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
 pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
 pub use messages::{Messages, NumberValidation, RetryFailed};
-pub use processor::{Ordering, Processor, Provider, Retry, SimulatedProvider};
+pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
 pub use status::{SmsPipelineStatus, TopicStatus};
 
 /// A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.

@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
-use crate::{consumer, decide::Policy, duration, provider};
+use crate::{
+    consumer,
+    decide::{OnUnknownOutcome, Policy},
+    duration, provider,
+};
 
 /// Takes messages from Kafka to the provider and reports what became of them to sms-api.
 #[derive(Clone, Debug, clap::Parser)]
@@ -66,6 +70,10 @@ pub struct Config {
     #[arg(long, env = "RETRY_DELAY", default_value = "1s", value_parser = duration::parse)]
     pub retry_delay: Duration,
 
+    /// What follows when a message may have reached the provider and nobody knows, after a crash for example.
+    #[arg(long, env = "ON_UNKNOWN_OUTCOME", value_enum, default_value_t = OnUnknownOutcome::Resend)]
+    pub on_unknown_outcome: OnUnknownOutcome,
+
     /// Where messages go: one JSON document, as `spec.processor.provider` of the `SmsPipeline`.
     #[arg(long, env = "PROVIDER", value_parser = provider::Settings::parse)]
     pub provider: provider::Settings,
@@ -98,7 +106,8 @@ impl Config {
             },
             group: self.consumer_group.clone(),
             protocol: self.group_protocol,
-            max_in_flight: self.max_in_flight as usize,
+            // Every message in work may be one call to the provider.
+            max_in_flight: self.max_in_flight.min(self.provider.max_connections.unwrap_or(u32::MAX)) as usize,
             ordering: self.ordering,
             drain: self.shutdown_timeout,
         })
@@ -106,7 +115,7 @@ impl Config {
 
     /// What the delivery policy needs.
     pub fn policy(&self) -> Policy {
-        Policy { max_retries: self.max_retries, delay: self.retry_delay }
+        Policy { max_retries: self.max_retries, delay: self.retry_delay, on_unknown_outcome: self.on_unknown_outcome }
     }
 }
 
@@ -163,7 +172,8 @@ mod tests {
     #[test]
     fn the_decision_record_s_figures_are_the_defaults() {
         let config = parse(&[]).expect("least config parses");
-        assert_eq!(config.policy(), Policy { max_retries: 3, delay: Duration::from_secs(1) });
+        let on_unknown_outcome = OnUnknownOutcome::Resend;
+        assert_eq!(config.policy(), Policy { max_retries: 3, delay: Duration::from_secs(1), on_unknown_outcome });
         assert_eq!(config.group_protocol, consumer::GroupProtocol::Consumer);
         assert_eq!(config.max_in_flight, 4000);
         assert_eq!(config.shutdown_timeout, Duration::from_secs(25));

@@ -11,7 +11,10 @@ use jiff::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took the message.
-    Delivered,
+    Delivered {
+        /// What it calls the message.
+        provider_message_id: Option<String>,
+    },
     /// It refused the message for good; another attempt would end the same.
     Refused {
         /// Why, in words that the sender of the message may read.
@@ -22,13 +25,26 @@ pub enum Outcome {
         /// Why, in words that the sender of the message may read.
         reason: String,
     },
+    /// It did not take the message because it gets too many.
+    Throttled {
+        /// How long it wants to be left alone, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// It may or may not have taken the message: no answer came, or none that says so.
+    Unknown {
+        /// Why nobody knows, in words that the sender of the message may read.
+        reason: String,
+    },
 }
 
 /// What to do next with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Report it as sent.
-    ReportSent,
+    ReportSent {
+        /// What the provider calls it.
+        provider_message_id: Option<String>,
+    },
     /// Report it as failed.
     ReportFailed {
         /// Why.
@@ -36,8 +52,25 @@ pub enum Decision {
         /// Whether another attempt later may succeed.
         transient: bool,
     },
+    /// Report that nobody knows.
+    ReportUnknown {
+        /// Why.
+        reason: String,
+    },
     /// Try again after this time.
     RetryAfter(Duration),
+    /// Leave the provider alone for this time, and then try again. That is no failure of this message.
+    SlowDown(Duration),
+}
+
+/// What follows when a message may have reached the provider and nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnUnknownOutcome {
+    /// It is sent again, so it may arrive twice.
+    #[default]
+    Resend,
+    /// It is not sent again, and reported as UNKNOWN.
+    Hold,
 }
 
 /// How patient we are with a provider.
@@ -47,7 +80,12 @@ pub struct Policy {
     pub max_retries: u32,
     /// How long after a failed attempt the next one starts.
     pub delay: Duration,
+    /// What follows when nobody knows whether the provider has the message.
+    pub on_unknown_outcome: OnUnknownOutcome,
 }
+
+/// How long a provider is left alone at most before it is tried again, whatever it says: it may be in error.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// By how much jitter prolongs a delay at most: messages that failed together do not come back together.
 const LONGEST_JITTER: f64 = 0.25;
@@ -58,15 +96,23 @@ pub fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
     expires_at.is_some_and(|expires_at| expires_at <= now)
 }
 
-/// Decides after the `attempt`th attempt (from 1); `jitter` is a random number from 0 to 1.
+/// Decides after the `attempt`th attempt (from 1), not counting those that were throttled; `jitter` is a random number
+/// from 0 to 1.
 pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> Decision {
+    let prolonged = |delay: Duration| delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0));
     match outcome {
-        Outcome::Delivered => Decision::ReportSent,
+        Outcome::Delivered { provider_message_id } => Decision::ReportSent { provider_message_id },
         Outcome::Refused { reason } => Decision::ReportFailed { reason, transient: false },
-        Outcome::Unavailable { .. } if attempt <= policy.max_retries => {
-            Decision::RetryAfter(policy.delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0)))
+        Outcome::Throttled { retry_after } => {
+            Decision::SlowDown(prolonged(retry_after.unwrap_or(policy.delay).min(LONGEST_PAUSE)))
         }
-        Outcome::Unavailable { reason } => {
+        Outcome::Unknown { reason } if policy.on_unknown_outcome == OnUnknownOutcome::Hold => {
+            Decision::ReportUnknown { reason }
+        }
+        Outcome::Unavailable { .. } | Outcome::Unknown { .. } if attempt <= policy.max_retries => {
+            Decision::RetryAfter(prolonged(policy.delay))
+        }
+        Outcome::Unavailable { reason } | Outcome::Unknown { reason } => {
             let attempts = if attempt == 1 { "1 attempt".to_owned() } else { format!("{attempt} attempts") };
             Decision::ReportFailed { reason: format!("{reason} (given up after {attempts})"), transient: true }
         }
@@ -75,9 +121,18 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    const POLICY: Policy = Policy { max_retries: 3, delay: Duration::from_secs(1) };
+    const POLICY: Policy =
+        Policy { max_retries: 3, delay: Duration::from_secs(1), on_unknown_outcome: OnUnknownOutcome::Resend };
+    const HOLD: Policy = Policy { on_unknown_outcome: OnUnknownOutcome::Hold, ..POLICY };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn delivered() -> Outcome {
+        Outcome::Delivered { provider_message_id: Some("SM1".to_owned()) }
+    }
 
     fn refused() -> Outcome {
         Outcome::Refused { reason: "number not in service".to_owned() }
@@ -85,6 +140,14 @@ mod tests {
 
     fn unavailable() -> Outcome {
         Outcome::Unavailable { reason: "carrier busy".to_owned() }
+    }
+
+    fn unknown() -> Outcome {
+        Outcome::Unknown { reason: "no answer".to_owned() }
+    }
+
+    fn throttled(retry_after: Option<Duration>) -> Outcome {
+        Outcome::Throttled { retry_after }
     }
 
     fn failed_for_good(reason: &str) -> Decision {
@@ -113,7 +176,7 @@ mod tests {
     #[test]
     fn a_delivered_message_is_reported_as_sent_whatever_came_before() {
         for attempt in 1..=5 {
-            check(Outcome::Delivered, attempt, &Decision::ReportSent);
+            check(delivered(), attempt, &Decision::ReportSent { provider_message_id: Some("SM1".to_owned()) });
         }
     }
 
@@ -127,7 +190,7 @@ mod tests {
     #[test]
     fn a_transient_failure_is_retried_as_often_as_the_policy_says_and_stays_transient() {
         for attempt in 1..=3 {
-            check(unavailable(), attempt, &Decision::RetryAfter(Duration::from_secs(1)));
+            check(unavailable(), attempt, &Decision::RetryAfter(SECOND));
         }
         check(unavailable(), 4, &failed_for_now("carrier busy (given up after 4 attempts)"));
         check(unavailable(), 5, &failed_for_now("carrier busy (given up after 5 attempts)"));
@@ -140,10 +203,92 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_unknown_outcome_is_sent_again_or_held_as_the_policy_says() {
+        check(unknown(), 1, &Decision::RetryAfter(SECOND));
+        check(unknown(), 4, &failed_for_now("no answer (given up after 4 attempts)"));
+        let held = Decision::ReportUnknown { reason: "no answer".to_owned() };
+        assert_eq!(decide(unknown(), 1, HOLD, 0.0), held);
+        assert_eq!(decide(unavailable(), 1, HOLD, 0.0), Decision::RetryAfter(SECOND), "it was not sent for certain");
+    }
+
+    #[test]
+    fn a_throttled_message_waits_as_long_as_the_provider_says_but_not_for_ever() {
+        check(throttled(None), 1, &Decision::SlowDown(SECOND));
+        check(throttled(Some(5 * SECOND)), 1, &Decision::SlowDown(5 * SECOND));
+        check(throttled(Some(Duration::from_hours(5))), 1, &Decision::SlowDown(LONGEST_PAUSE));
+    }
+
+    #[test]
     fn jitter_prolongs_a_delay_by_a_quarter_at_most() {
         for (jitter, milliseconds) in [(0.0, 1000), (0.5, 1125), (1.0, 1250), (7.0, 1250), (-7.0, 1000)] {
             let expected = Decision::RetryAfter(Duration::from_millis(milliseconds));
             assert_eq!(decide(unavailable(), 1, POLICY, jitter), expected, "jitter {jitter}");
+        }
+    }
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        let reason = "[a-z ]{0,20}";
+        prop_oneof![
+            proptest::option::of(reason).prop_map(|provider_message_id| Outcome::Delivered { provider_message_id }),
+            reason.prop_map(|reason| Outcome::Refused { reason }),
+            reason.prop_map(|reason| Outcome::Unavailable { reason }),
+            proptest::option::of(any::<Duration>()).prop_map(throttled),
+            reason.prop_map(|reason| Outcome::Unknown { reason }),
+        ]
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        let on_unknown_outcome = prop_oneof![Just(OnUnknownOutcome::Resend), Just(OnUnknownOutcome::Hold)];
+        (0..=100_u32, 0..=86_400_000_u64, on_unknown_outcome).prop_map(|(max_retries, delay, on_unknown_outcome)| {
+            Policy { max_retries, delay: Duration::from_millis(delay), on_unknown_outcome }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_provider_says_each_message_ends_after_so_many_attempts(
+            outcomes in proptest::collection::vec(any_outcome(), 1..120), policy in any_policy(), jitter in any::<f64>(),
+        ) {
+            let mut attempt = 1;
+            for outcome in outcomes {
+                match decide(outcome, attempt, policy, jitter) {
+                    Decision::RetryAfter(_) => attempt += 1,
+                    Decision::SlowDown(_) => {}
+                    Decision::ReportSent { .. } | Decision::ReportFailed { .. } | Decision::ReportUnknown { .. } => break,
+                }
+            }
+            prop_assert!(attempt <= policy.max_retries + 1, "{attempt} attempts");
+        }
+
+        #[test]
+        fn only_what_the_provider_took_is_reported_as_sent_and_only_what_it_may_have_taken_as_unknown(
+            outcome in any_outcome(), attempt in 1..200_u32, policy in any_policy(), jitter in any::<f64>(),
+        ) {
+            let (taken, maybe_taken) =
+                (matches!(outcome, Outcome::Delivered { .. }), matches!(outcome, Outcome::Unknown { .. }));
+            let decision = decide(outcome, attempt, policy, jitter);
+            prop_assert_eq!(matches!(decision, Decision::ReportSent { .. }), taken);
+            if let Decision::ReportUnknown { .. } = decision {
+                prop_assert!(maybe_taken);
+            }
+            if maybe_taken && policy.on_unknown_outcome == OnUnknownOutcome::Hold {
+                let is_held = matches!(decision, Decision::ReportUnknown { .. });
+                prop_assert!(is_held, "a message that may have been taken is sent again: {:?}", decision);
+            }
+        }
+
+        #[test]
+        fn a_delay_is_never_shorter_than_asked_for_and_never_much_longer(
+            outcome in any_outcome(), policy in any_policy(), jitter in any::<f64>(),
+        ) {
+            let asked = match &outcome {
+                Outcome::Throttled { retry_after } => retry_after.unwrap_or(policy.delay).min(LONGEST_PAUSE),
+                _ => policy.delay,
+            };
+            if let Decision::RetryAfter(delay) | Decision::SlowDown(delay) = decide(outcome, 1, policy, jitter) {
+                let longest = asked.mul_f64(1.0 + LONGEST_JITTER) + Duration::from_nanos(1);
+                prop_assert!((asked..=longest).contains(&delay), "{delay:?} for {asked:?}");
+            }
         }
     }
 }

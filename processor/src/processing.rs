@@ -91,30 +91,41 @@ impl Processing {
 
     /// Tries until the policy has seen enough, or it is too late.
     async fn send(&self, message: &SmsRequestedV1) -> DeliveryReport {
+        let mut report = DeliveryReport {
+            message_id: message.message_id,
+            status: DeliveryStatus::Expired,
+            failure_reason: None,
+            processed_at: None,
+            attempt: Some(message.attempt),
+            transient: false,
+        };
         let mut attempt = 1;
-        let (status, failure_reason, transient) = loop {
-            if has_expired(message.expires_at, Timestamp::now()) {
-                break (DeliveryStatus::Expired, None, false);
-            }
+        while !has_expired(message.expires_at, Timestamp::now()) {
             self.metrics.attempted();
             let outcome = self.provider.send(message).await;
             match decide(outcome, attempt, self.policy, fastrand::f64()) {
-                Decision::ReportSent => break (DeliveryStatus::Sent, None, false),
-                Decision::ReportFailed { reason, transient } => {
-                    break (DeliveryStatus::Failed, Some(reason), transient);
+                Decision::ReportSent { .. } => {
+                    report.status = DeliveryStatus::Sent;
+                    break;
                 }
-                Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
+                Decision::ReportFailed { reason, transient } => {
+                    (report.status, report.failure_reason, report.transient) =
+                        (DeliveryStatus::Failed, Some(reason), transient);
+                    break;
+                }
+                Decision::ReportUnknown { reason } => {
+                    (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason));
+                    break;
+                }
+                Decision::RetryAfter(delay) => {
+                    attempt += 1;
+                    tokio::time::sleep(delay).await;
+                }
+                Decision::SlowDown(delay) => tokio::time::sleep(delay).await,
             }
-            attempt += 1;
-        };
-        DeliveryReport {
-            message_id: message.message_id,
-            status,
-            failure_reason,
-            processed_at: Some(Timestamp::now()),
-            attempt: Some(message.attempt),
-            transient,
         }
+        report.processed_at = Some(Timestamp::now());
+        report
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
         names::Names,
     },
     crd::{
-        ApiKeysSecretRef, GroupProtocol, NumberValidation, Ordering, PartitionGrowth, RateLimit, RetryFailed,
-        SecretKeyRef, SimulatedProvider, SmsPipeline, Topics,
+        ApiKeysSecretRef, GroupProtocol, NumberValidation, OnUnknownOutcome, Ordering, PartitionGrowth, Provider,
+        RateLimit, RetryFailed, SecretKeyRef, SmsPipeline, Topics,
     },
 };
 
@@ -65,8 +65,10 @@ pub struct ValidatedPipeline {
     pub max_retries: i32,
     /// How long after a failure the next attempt starts.
     pub retry_delay: String,
+    /// What follows when nobody knows whether the provider has a message.
+    pub on_unknown_outcome: OnUnknownOutcome,
     /// Where messages go.
-    pub provider: SimulatedProvider,
+    pub provider: Provider,
     /// How long a processor may take to finish what it has begun.
     pub drain_timeout: Duration,
     /// How long messages can be read, in days with the unit `d`.
@@ -138,8 +140,7 @@ pub fn validate(
     let namespace = pipeline.namespace().unwrap_or_default();
     secrets::check_database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
-    let provider = spec.processor.provider.simulated.clone();
-    let slowest = parse_duration(&provider.max_delay);
+    let provider = &spec.processor.provider;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
@@ -164,8 +165,9 @@ pub fn validate(
         ordering: spec.processor.ordering,
         max_retries: spec.processor.retry.max_retries,
         retry_delay: spec.processor.retry.delay.clone(),
-        drain_timeout: (slowest + REPORT_MARGIN).max(MINIMUM_DRAIN),
-        provider,
+        on_unknown_outcome: spec.processor.on_unknown_outcome,
+        drain_timeout: (slowest_answer(provider) + REPORT_MARGIN).max(MINIMUM_DRAIN),
+        provider: provider.clone(),
         message_retention: spec.messages.retention.clone(),
         idempotency_retention: spec.messages.idempotency_retention.clone(),
         retry_failed: spec.retry_failed.clone(),
@@ -174,6 +176,15 @@ pub fn validate(
         name,
         namespace,
     })
+}
+
+/// How long an attempt takes at most.
+fn slowest_answer(provider: &Provider) -> Duration {
+    let timeout = parse_duration(&provider.timeout);
+    match &provider.simulated {
+        Some(simulated) => parse_duration(&simulated.max_delay).min(timeout),
+        None => timeout,
+    }
 }
 
 impl WantedTopics {
@@ -246,11 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_gets_longer_to_drain_than_its_provider_may_take() {
+    fn a_processor_gets_longer_to_drain_than_an_attempt_may_take() {
         let mut pipeline = pipeline();
-        pipeline.spec.processor.provider.simulated.max_delay = "2m".to_owned();
-        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
-        assert_eq!(validated.drain_timeout, Duration::from_secs(130));
+        for (max_delay, timeout, seconds) in [("3s", "30s", 25), ("2m", "30s", 40), ("2m", "5m", 130)] {
+            let provider = &mut pipeline.spec.processor.provider;
+            provider.simulated.as_mut().expect("the fixture's provider").max_delay = max_delay.to_owned();
+            provider.timeout = timeout.to_owned();
+            let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+            assert_eq!(validated.drain_timeout, Duration::from_secs(seconds), "{max_delay} of {timeout}");
+        }
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub struct Processor {
     /// What follows a transient failure.
     #[serde(default)]
     pub retry: Retry,
+    /// What follows when a message may have reached the provider and nobody knows, because no answer came or a processor
+    /// crashed meanwhile: with `Resend` it is sent again, and may arrive twice; with `Hold` it is not, and its status
+    /// becomes UNKNOWN.
+    #[serde(default)]
+    pub on_unknown_outcome: OnUnknownOutcome,
     /// Where messages go.
     pub provider: Provider,
 }
@@ -36,6 +41,16 @@ pub enum Ordering {
     Recipient,
     /// None waits for another one.
     None,
+}
+
+/// What follows when a message may have reached the provider and nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnknownOutcome {
+    /// It is sent again, and may arrive twice.
+    #[default]
+    Resend,
+    /// It is not sent again, and its status becomes UNKNOWN.
+    Hold,
 }
 
 /// What follows a transient failure.
@@ -56,16 +71,31 @@ pub struct Retry {
 /// Where messages go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.simulated)").message("names no provider: it needs a field simulated"))]
 pub struct Provider {
     /// Takes time and fails now and then, but sends nothing: for trying out and for load tests.
-    pub simulated: SimulatedProvider,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<SimulatedProvider>,
+    /// How long an attempt may take, such as `30s`; after that nobody knows whether the provider has the message.
+    #[serde(default = "default_timeout")]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(ms|s|m|h)$') && !self.matches('^0+(ms|s|m|h)$')").message("timeout must be a whole number above 0 with a unit ms, s, m or h, such as 30s"))]
+    #[schemars(length(max = 10))]
+    pub timeout: String,
+    /// How many calls one processor makes to the provider at once, where that is to be fewer than `maxInFlight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("maxConnections must be from 1 to 1000000"))]
+    pub max_connections: Option<i32>,
+    /// How many messages all processors together hand over in a second at most. Each takes the share of its partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1000000").message("messagesPerSecond must be from 1 to 1000000"))]
+    pub messages_per_second: Option<i32>,
 }
 
 /// Takes time and fails now and then, but sends nothing. Defaults: ADR-007, processing service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("!self.minDelay.matches('^[0-9]{1,6}(ms|s|m|h)$') || !self.maxDelay.matches('^[0-9]{1,6}(ms|s|m|h)$') || duration(self.minDelay) <= duration(self.maxDelay)").message("minDelay must not be longer than maxDelay"),
-    validation = Rule::new("self.failurePercent + self.transientPercent <= 100").message("failurePercent and transientPercent must not exceed 100 together")
+    validation = Rule::new("self.failurePercent + self.transientPercent + self.throttlePercent <= 100").message("failurePercent, transientPercent and throttlePercent must not exceed 100 together")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedProvider {
@@ -87,6 +117,10 @@ pub struct SimulatedProvider {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("transientPercent must be from 0 to 100"))]
     pub transient_percent: i32,
+    /// Share of attempts that are answered with a wish to slow down, in percent.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("throttlePercent must be from 0 to 100"))]
+    pub throttle_percent: i32,
 }
 
 impl Default for Retry {
@@ -110,6 +144,10 @@ fn default_max_retries() -> i32 {
 
 fn default_retry_delay() -> String {
     "1s".to_owned()
+}
+
+fn default_timeout() -> String {
+    "30s".to_owned()
 }
 
 fn default_min_delay() -> String {

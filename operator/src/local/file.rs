@@ -184,6 +184,39 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_s_limits_are_checked() {
+        for (from, to, field, message) in [
+            (
+                "provider:\n",
+                "provider:\n      timeout: 0s\n",
+                ".timeout",
+                "timeout must be a whole number above 0 with a unit ms, s, m or h, such as 30s",
+            ),
+            (
+                "provider:\n",
+                "provider:\n      maxConnections: 0\n",
+                ".maxConnections",
+                "maxConnections must be from 1 to 1000000",
+            ),
+            (
+                "provider:\n",
+                "provider:\n      messagesPerSecond: 0\n",
+                ".messagesPerSecond",
+                "messagesPerSecond must be from 1 to 1000000",
+            ),
+            (
+                "failurePercent: 10",
+                "throttlePercent: -1",
+                ".simulated.throttlePercent",
+                "throttlePercent must be from 0 to 100",
+            ),
+            ("      simulated: {", "      timeout: 5s #{", "", "names no provider: it needs a field simulated"),
+        ] {
+            check_refused(from, to, &format!("spec.processor.provider{field}: {message}"));
+        }
+    }
+
+    #[test]
     fn an_unknown_field_is_refused() {
         check_refused("replicas: 1", "replica: 1", "unknown field \"spec.api.replica\"");
     }

@@ -30,6 +30,9 @@ pub struct SimulatedSettings {
     /// Share of attempts that fail for the moment, in percent.
     #[serde(deserialize_with = "percentage")]
     pub transient_percent: u8,
+    /// Share of attempts that are answered with a wish to slow down, in percent.
+    #[serde(deserialize_with = "percentage")]
+    pub throttle_percent: u8,
     /// Makes two runs draw the same delays and outcomes in the same order.
     pub seed: Option<u64>,
 }
@@ -41,6 +44,7 @@ impl Default for SimulatedSettings {
             max_delay: Duration::from_secs(3),
             failure_percent: 10,
             transient_percent: 0,
+            throttle_percent: 0,
             seed: None,
         }
     }
@@ -52,10 +56,10 @@ impl SimulatedSettings {
         if self.min_delay > self.max_delay {
             return Err("simulated.minDelay must not be longer than simulated.maxDelay".to_owned());
         }
-        if self.failure_percent + self.transient_percent > 100 {
-            return Err(
-                "simulated.failurePercent and simulated.transientPercent must not exceed 100 together".to_owned()
-            );
+        let shares = [self.failure_percent, self.transient_percent, self.throttle_percent];
+        if shares.into_iter().map(u32::from).sum::<u32>() > 100 {
+            let names = "simulated.failurePercent, simulated.transientPercent and simulated.throttlePercent";
+            return Err(format!("{names} must not exceed 100 together"));
         }
         Ok(())
     }
@@ -85,16 +89,20 @@ impl Simulated {
 
     /// The next delay and outcome, drawn together so that the order of calls alone decides.
     fn draw(&self) -> (Duration, Outcome) {
-        let SimulatedSettings { min_delay, max_delay, failure_percent, transient_percent, .. } = self.settings;
+        let SimulatedSettings { min_delay, max_delay, failure_percent, transient_percent, throttle_percent, .. } =
+            self.settings;
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let delay = min_delay + max_delay.saturating_sub(min_delay).mul_f64(random.f64());
         let draw = random.u8(0..100);
-        let outcome = if draw < failure_percent {
+        let (refused, unavailable) = (failure_percent, failure_percent + transient_percent);
+        let outcome = if draw < refused {
             Outcome::Refused { reason: one_of(&mut random, &PERMANENT) }
-        } else if draw < failure_percent + transient_percent {
+        } else if draw < unavailable {
             Outcome::Unavailable { reason: one_of(&mut random, &TRANSIENT) }
+        } else if draw < unavailable + throttle_percent {
+            Outcome::Throttled { retry_after: None }
         } else {
-            Outcome::Delivered
+            Outcome::Delivered { provider_message_id: None }
         };
         (delay, outcome)
     }
@@ -144,6 +152,7 @@ mod tests {
             seed: Some(7),
             failure_percent: 10,
             transient_percent: 30,
+            throttle_percent: 20,
             ..SimulatedSettings::default()
         };
         let drawn = drawn(&settings, 10_000);
@@ -152,5 +161,7 @@ mod tests {
         let unavailable = share(|outcome| matches!(outcome, Outcome::Unavailable { .. }));
         assert!((900..1100).contains(&refused), "{refused} of 10000 refused");
         assert!((2800..3200).contains(&unavailable), "{unavailable} of 10000 unavailable");
+        let throttled = share(|outcome| matches!(outcome, Outcome::Throttled { .. }));
+        assert!((1800..2200).contains(&throttled), "{throttled} of 10000 throttled");
     }
 }

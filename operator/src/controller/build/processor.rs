@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
-    crd::{GroupProtocol, Ordering},
+    crd::{GroupProtocol, OnUnknownOutcome, Ordering},
 };
 
 /// Time beyond the drain for the process to leave its group and end.
@@ -22,6 +22,10 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let ordering = match pipeline.ordering {
         Ordering::Recipient => "recipient",
         Ordering::None => "none",
+    };
+    let on_unknown_outcome = match pipeline.on_unknown_outcome {
+        OnUnknownOutcome::Resend => "resend",
+        OnUnknownOutcome::Hold => "hold",
     };
     let drain = pipeline.drain_timeout.as_secs();
     deployment(
@@ -42,7 +46,8 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("ORDERING", ordering.to_owned()),
                 ("MAX_RETRIES", pipeline.max_retries.to_string()),
                 ("RETRY_DELAY", pipeline.retry_delay.clone()),
-                ("PROVIDER", json!({ "simulated": pipeline.provider }).to_string()),
+                ("ON_UNKNOWN_OUTCOME", on_unknown_outcome.to_owned()),
+                ("PROVIDER", json!(pipeline.provider).to_string()),
                 ("SHUTDOWN_TIMEOUT", format!("{drain}s")),
             ],
             secrets: vec![("internal", internal.clone())],
