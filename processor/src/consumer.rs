@@ -5,20 +5,23 @@
 //! ended; while too many run, the partitions are paused and polling goes on. What a record means is none of
 //! this module's business.
 
-mod committer;
 mod dead_letters;
 mod group;
+mod keeper;
 mod lanes;
+mod load;
 mod member;
 mod membership;
 mod poller;
 mod queue;
+mod rebalance;
 mod slots;
 mod work;
 
 use std::{hash::RandomState, time::Duration};
 
 use anyhow::Context;
+use contract::Load;
 use rdkafka::ClientConfig;
 use telemetry::Check;
 use tokio::{
@@ -28,8 +31,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::poller::Poller;
-pub use self::{dead_letters::DeadLetters, lanes::Lanes};
-use crate::{metrics::Metrics, record::Record};
+pub use self::{dead_letters::DeadLetters, group::HowEnded, lanes::Lanes, work::Leaving};
+use crate::{metrics::Metrics, pace::Throttle, record::Record};
 
 /// How to consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,10 @@ pub struct Outside {
     pub metrics: Metrics,
     /// While this is true, no record is taken into work.
     pub on_hold: watch::Receiver<bool>,
+    /// How fast messages may go to the provider.
+    pub throttle: Throttle,
+    /// Where the load report is shown.
+    pub load: watch::Sender<Option<Load>>,
     /// To drain and leave the group.
     pub shutdown: CancellationToken,
 }
@@ -79,8 +86,8 @@ pub enum GroupProtocol {
 }
 
 /// Starts to consume; the receiver gets a value when the group has been left after the shutdown, and an error
-/// if the polling thread dies. `handle` returns when its record is finished; it is dropped when the record's
-/// partition goes to somebody else.
+/// if the polling thread dies. `handle` returns when its record is finished, or left to somebody else; it is dropped when
+/// the record's partition has gone to somebody else.
 pub fn start<H, F>(
     settings: Settings,
     kafka: &kafka::Settings,
@@ -88,8 +95,8 @@ pub fn start<H, F>(
     handle: H,
 ) -> anyhow::Result<oneshot::Receiver<()>>
 where
-    H: Fn(Record) -> F + Send + 'static,
-    F: Future<Output = ()> + Send + 'static,
+    H: Fn(Record, Leaving) -> F + Send + 'static,
+    F: Future<Output = HowEnded> + Send + 'static,
 {
     let config = client_config(&settings, kafka);
     let poller = Poller { settings, config, outside, runtime: Handle::current(), hasher: RandomState::new(), handle };

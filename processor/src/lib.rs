@@ -8,6 +8,7 @@ pub mod config;
 pub mod consumer;
 pub mod decide;
 pub mod metrics;
+pub mod pace;
 pub mod processing;
 pub mod provider;
 pub mod record;
@@ -18,18 +19,21 @@ mod duration;
 mod offsets;
 mod outage;
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use axum::{Json, Router, http::StatusCode, routing::get};
+use contract::Load;
 use prometheus_client::registry::Registry;
 use telemetry::Health;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     config::Config,
     consumer::{DeadLetters, Outside},
     metrics::Metrics,
+    pace::{Pace, Throttle},
     processing::Processing,
     provider::Provider,
     reporter::Reporter,
@@ -49,8 +53,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         Reporter::new(&config.report_url, &config.internal_token_file, health.check("sms-api"), metrics.clone())?;
     let dead_letters = DeadLetters::new(&config.dead_letter_topic, &config.kafka, health.check("dead-letters"))?;
     let reports_are_held_up = reporter.is_held_up();
+    let throttle = Throttle::new(Pace::new(config.provider.messages_per_second));
     let processing = Arc::new(Processing {
         provider: Provider::new(&config.provider),
+        throttle: throttle.clone(),
         policy: config.policy(),
         reporter,
         dead_letters,
@@ -60,14 +66,17 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     // Whoever drops this future, a test for example, ends the polling thread too.
     let stop = shutdown.child_token();
     let _stop_at_the_latest = stop.clone().drop_guard();
-    let outside = Outside { check: health.check("kafka"), metrics, on_hold: reports_are_held_up, shutdown: stop };
-    let left = consumer::start(consumer, &config.kafka, outside, move |record| {
+    let (load, loads) = watch::channel(None);
+    let outside =
+        Outside { check: health.check("kafka"), metrics, on_hold: reports_are_held_up, throttle, load, shutdown: stop };
+    let left = consumer::start(consumer, &config.kafka, outside, move |record, leaving| {
         let processing = Arc::clone(&processing);
-        async move { processing.process(record).await }
+        async move { processing.process(record, leaving).await }
     })?;
 
     let observed = CancellationToken::new();
-    let server = tokio::spawn(telemetry::server::serve(listener, registry, health, observed.clone()));
+    let server =
+        tokio::spawn(telemetry::server::serve_with(listener, registry, health, load_report(loads), observed.clone()));
     let result = until_left(left, &shutdown, config.shutdown_timeout).await;
     observed.cancel();
     match server.await {
@@ -76,6 +85,15 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         Err(error) => tracing::error!(%error, "the metrics port failed"),
     }
     result
+}
+
+/// `GET /load`: what [`contract::Load`] tells.
+fn load_report(loads: watch::Receiver<Option<Load>>) -> Router {
+    let answer = move || {
+        let load = loads.borrow().clone();
+        future::ready(load.map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE))
+    };
+    Router::new().route("/load", get(answer))
 }
 
 async fn until_left(

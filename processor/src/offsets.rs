@@ -9,6 +9,8 @@ mod done;
 
 use std::{collections::VecDeque, mem};
 
+use jiff::Timestamp;
+
 /// The records of one partition from the first unfinished one on, in the order they were handed out.
 #[derive(Debug, Default)]
 pub struct Offsets {
@@ -21,12 +23,29 @@ pub struct Offsets {
     resumed_at: Option<i64>,
     /// What an earlier owner has finished of what comes.
     done_before: VecDeque<i64>,
+    /// How often the log went back.
+    turn: u32,
+    /// How many in the window are finished.
+    finished: usize,
 }
 
 #[derive(Debug)]
 struct HandedOut {
     offset: i64,
+    turn: u32,
+    put_at: Option<Timestamp>,
     finished: bool,
+}
+
+/// How far a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The first offset that is not finished; `None` while nothing is known of the partition.
+    pub position: Option<i64>,
+    /// How many records behind it are finished.
+    pub finished_beyond: usize,
+    /// When the record at the position was put there.
+    pub oldest: Option<Timestamp>,
 }
 
 /// Where a partition stands.
@@ -42,14 +61,13 @@ pub struct Commit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Work on it, and tell when it is finished.
-    Work,
+    Work {
+        /// To be told then.
+        turn: u32,
+    },
     /// Nothing: an earlier owner of the partition has finished it.
     DoneBefore,
 }
-
-/// A record was handed out that is not behind the one before it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct WentBack;
 
 impl Offsets {
     /// Goes on where an earlier owner of the partition was.
@@ -57,11 +75,12 @@ impl Offsets {
         Self { resumed_at: Some(*position), done_before: done::decode(*position, done), ..Self::default() }
     }
 
-    /// Remembers a record; offsets only grow.
-    pub fn hand_out(&mut self, offset: i64) -> Result<Next, WentBack> {
+    /// Remembers a record. Offsets only grow, except where the log itself went back: its topic was made anew, or a broker
+    /// lost the end of it.
+    pub fn hand_out(&mut self, offset: i64, put_at: Option<Timestamp>) -> Next {
         let last = self.window.back().map(|last| last.offset).or(self.position.map(|position| position - 1));
         if last.is_some_and(|last| offset <= last) {
-            return Err(WentBack);
+            self.go_back(offset);
         }
         if self.resumed_at.take().is_some_and(|position| offset < position) {
             // Not what was read before: the topic was made anew, or somebody set the group back on purpose.
@@ -71,22 +90,40 @@ impl Offsets {
             self.done_before.pop_front();
         }
         let is_done = self.done_before.pop_front_if(|done| *done == offset).is_some();
-        self.window.push_back(HandedOut { offset, finished: is_done });
+        self.window.push_back(HandedOut { offset, turn: self.turn, put_at, finished: is_done });
         self.is_due |= is_done;
+        self.finished += usize::from(is_done);
         self.advance();
-        Ok(if is_done { Next::DoneBefore } else { Next::Work })
+        if is_done { Next::DoneBefore } else { Next::Work { turn: self.turn } }
     }
 
-    /// Marks a record as finished; one that was never handed out changes nothing.
-    pub fn finish(&mut self, offset: i64) {
+    /// Forgets what the log has no more. What is in work of that is real work on records that do not exist, so it goes
+    /// on, but its offsets mean nothing now; what lies before is still there and still has to be finished.
+    fn go_back(&mut self, offset: i64) {
+        self.turn += 1;
+        self.window.truncate(self.window.partition_point(|record| record.offset < offset));
+        self.finished = self.window.iter().filter(|record| record.finished).count();
+        self.done_before.clear();
+        self.position = self.position.filter(|position| *position <= offset);
+    }
+
+    /// Marks a record as finished; one that was never handed out, or that the log has no more, changes nothing.
+    pub fn finish(&mut self, offset: i64, turn: u32) {
         let Ok(index) = self.window.binary_search_by_key(&offset, |record| record.offset) else { return };
-        self.is_due |= !mem::replace(&mut self.window[index].finished, true);
-        self.advance();
+        let record = &mut self.window[index];
+        if record.turn == turn {
+            if !mem::replace(&mut record.finished, true) {
+                self.is_due = true;
+                self.finished += 1;
+                self.advance();
+            }
+        }
     }
 
     fn advance(&mut self) {
         while let Some(first) = self.window.pop_front_if(|first| first.finished) {
             self.position = Some(first.offset + 1);
+            self.finished -= 1;
         }
     }
 
@@ -95,7 +132,7 @@ impl Offsets {
         if !mem::take(&mut self.is_due) {
             return None;
         }
-        let position = self.position.or(self.window.front().map(|first| first.offset))?;
+        let position = self.progress().position?;
         let finished = self.window.iter().filter(|record| record.finished).map(|record| record.offset);
         // What is still to come and known to be done is not forgotten by the way.
         let done = done::encode(position, finished.chain(self.done_before.iter().copied()));
@@ -110,6 +147,16 @@ impl Offsets {
         self.is_due = true;
     }
 
+    /// How far the partition is.
+    pub fn progress(&self) -> Progress {
+        let first = self.window.front();
+        Progress {
+            position: self.position.or(first.map(|first| first.offset)).or(self.resumed_at),
+            finished_beyond: self.finished,
+            oldest: first.and_then(|first| first.put_at),
+        }
+    }
+
     /// How many records are remembered: the unfinished ones, and the finished ones behind them.
     pub fn remembered(&self) -> usize {
         self.window.len()
@@ -120,10 +167,12 @@ impl Offsets {
 mod tests {
     use super::*;
 
+    const WORK: Next = Next::Work { turn: 0 };
+
     fn handed_out(offsets: &[i64]) -> Offsets {
         let mut tracked = Offsets::default();
         for &offset in offsets {
-            assert_eq!(tracked.hand_out(offset), Ok(Next::Work));
+            assert_eq!(tracked.hand_out(offset, None), WORK);
         }
         tracked
     }
@@ -140,7 +189,7 @@ mod tests {
     fn check(offsets: &[i64], finished: &[(i64, Expected<'_>)]) {
         let mut tracked = handed_out(offsets);
         for &(offset, expected) in finished {
-            tracked.finish(offset);
+            tracked.finish(offset, 0);
             let expected = expected.map(|(position, done)| (position, done.to_vec()));
             assert_eq!(told(tracked.take_commit()), expected, "after {offset} of {finished:?}");
         }
@@ -175,7 +224,7 @@ mod tests {
     #[test]
     fn a_failed_commit_is_due_again() {
         let mut tracked = handed_out(&[0]);
-        tracked.finish(0);
+        tracked.finish(0, 0);
         assert_eq!(told(tracked.take_commit()), Some((1, vec![])));
         tracked.commit_failed();
         assert_eq!(told(tracked.take_commit()), Some((1, vec![])));
@@ -183,12 +232,27 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_that_goes_back_is_refused() {
+    fn a_log_that_lost_its_end_is_followed_and_what_it_still_has_must_be_finished() {
+        let mut tracked = handed_out(&[7, 8, 9]);
+        assert_eq!(tracked.hand_out(9, None), Next::Work { turn: 1 });
+        assert_eq!(tracked.hand_out(10, None), Next::Work { turn: 1 });
+        tracked.finish(9, 0);
+        tracked.finish(10, 1);
+        assert_eq!(told(tracked.take_commit()), Some((7, vec![10])), "the other 9 is not finished");
+        tracked.finish(7, 0);
+        tracked.finish(9, 1);
+        assert_eq!(told(tracked.take_commit()), Some((8, vec![9, 10])));
+        tracked.finish(8, 0);
+        assert_eq!(told(tracked.take_commit()), Some((11, vec![])));
+    }
+
+    #[test]
+    fn a_log_that_was_made_anew_is_followed_from_its_start() {
         let mut tracked = handed_out(&[7]);
-        assert_eq!(tracked.hand_out(7), Err(WentBack));
-        tracked.finish(7);
-        assert_eq!(tracked.hand_out(7), Err(WentBack));
-        assert_eq!(tracked.hand_out(8), Ok(Next::Work));
+        tracked.finish(7, 0);
+        assert_eq!(tracked.hand_out(0, None), Next::Work { turn: 1 });
+        tracked.finish(0, 1);
+        assert_eq!(told(tracked.take_commit()), Some((1, vec![])));
     }
 
     fn resumed(position: i64, done: &[i64]) -> Offsets {
@@ -198,11 +262,11 @@ mod tests {
     #[test]
     fn what_an_earlier_owner_has_finished_is_not_done_again() {
         let mut tracked = resumed(5, &[6, 8, 20]);
-        let next: Vec<_> = (5..=9).map(|offset| tracked.hand_out(offset)).collect();
-        assert_eq!(next, [Next::Work, Next::DoneBefore, Next::Work, Next::DoneBefore, Next::Work].map(Ok));
+        let next: Vec<_> = (5..=9).map(|offset| tracked.hand_out(offset, None)).collect();
+        assert_eq!(next, [WORK, Next::DoneBefore, WORK, Next::DoneBefore, WORK]);
         assert_eq!(told(tracked.take_commit()), Some((5, vec![6, 8, 20])), "also what is still to come");
-        tracked.finish(5);
-        tracked.finish(7);
+        tracked.finish(5, 0);
+        tracked.finish(7, 0);
         assert_eq!(told(tracked.take_commit()), Some((9, vec![20])));
     }
 
@@ -210,7 +274,7 @@ mod tests {
     fn the_word_of_an_earlier_owner_does_not_count_where_the_log_is_another_one() {
         let mut tracked = resumed(5, &[6, 8]);
         for offset in 0..10 {
-            assert_eq!(tracked.hand_out(offset), Ok(Next::Work));
+            assert_eq!(tracked.hand_out(offset, None), WORK);
         }
     }
 
@@ -232,7 +296,7 @@ mod tests {
             let mut tracked = handed_out(&offsets);
             let mut committed = None;
             for (count, &offset) in order.iter().enumerate() {
-                tracked.finish(offset);
+                tracked.finish(offset, 0);
                 committed = tracked.take_commit().or(committed);
                 let commit = committed.as_ref().expect("something is finished");
                 let finished = &order[..=count];
@@ -240,8 +304,8 @@ mod tests {
                 assert_eq!(commit.position, prefix.map_or(offsets[0], |last| last + 1), "seed {seed}");
                 let mut next_owner = Offsets::resume(commit);
                 for &offset in offsets.iter().filter(|offset| **offset >= commit.position) {
-                    let expected = if finished.contains(&offset) { Next::DoneBefore } else { Next::Work };
-                    assert_eq!(next_owner.hand_out(offset), Ok(expected), "seed {seed}");
+                    let expected = if finished.contains(&offset) { Next::DoneBefore } else { WORK };
+                    assert_eq!(next_owner.hand_out(offset, None), expected, "seed {seed}");
                 }
             }
             assert_eq!(tracked.remembered(), 0, "seed {seed}");

@@ -1,9 +1,12 @@
 //! The way of one record: decode, send, decide, report; or the dead letter topic.
 //!
-//! Returns only when the record is finished, so that its offset may be committed. Knows neither Kafka nor
+//! Tells when the record is finished, so that its offset may be committed. Knows neither Kafka nor
 //! HTTP, only who speaks them.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use contract::{DeliveryReport, DeliveryStatus, SmsRequested, SmsRequestedV1};
 use futures::FutureExt;
@@ -12,9 +15,10 @@ use telemetry::trace_context::{continue_trace, traceparent_of};
 use tracing::{Instrument, Span};
 
 use crate::{
-    consumer::DeadLetters,
+    consumer::{DeadLetters, HowEnded, Leaving},
     decide::{Decision, Policy, decide, has_expired},
     metrics::{Metrics, Processed},
+    pace::Throttle,
     provider::{Provider, Send},
     record::Record,
     reporter::{Answer, Reporter},
@@ -25,6 +29,8 @@ use crate::{
 pub struct Processing {
     /// Who sends messages.
     pub provider: Provider,
+    /// How fast attempts may follow each other; first ones are admitted before they come here.
+    pub throttle: Throttle,
     /// How patient we are with the provider.
     pub policy: Policy,
     /// Who tells sms-api.
@@ -44,21 +50,23 @@ struct Unprocessable {
 }
 
 impl Processing {
-    /// Works off one record, whatever it takes.
-    pub async fn process(&self, record: Record) {
+    /// Works off one record, whatever it takes, or leaves it to somebody else.
+    pub async fn process(&self, record: Record, leaving: Leaving) -> HowEnded {
         let started = Instant::now();
         let span = tracing::info_span!("process-sms-message", message.id = tracing::field::Empty);
         if let Some(traceparent) = &record.traceparent {
             continue_trace(&span, traceparent);
         }
-        let processed = self.finish(&record).instrument(span).await;
+        let Some(processed) = self.finish(&record, &leaving).instrument(span).await else { return HowEnded::Abandoned };
         self.metrics.processed(processed, started.elapsed());
+        HowEnded::Finished { failed: processed != Processed::Sent }
     }
 
-    async fn finish(&self, record: &Record) -> Processed {
+    /// `None` when the record is left to somebody else.
+    async fn finish(&self, record: &Record, leaving: &Leaving) -> Option<Processed> {
         // A record that makes us panic would do so again after every restart, and stop its partition.
-        let unprocessable = match AssertUnwindSafe(self.deliver(record)).catch_unwind().await {
-            Ok(Ok(status)) => return status.into(),
+        let unprocessable = match AssertUnwindSafe(self.deliver(record, leaving)).catch_unwind().await {
+            Ok(Ok(status)) => return Some(status?.into()),
             Ok(Err(unprocessable)) => unprocessable,
             Err(_) => Unprocessable { kind: "panic", error: "the processor panicked over this record".to_owned() },
         };
@@ -71,17 +79,18 @@ impl Processing {
             "record goes to the dead letter topic"
         );
         self.dead_letters.publish(record, &unprocessable.error).await;
-        Processed::DeadLetter
+        Some(Processed::DeadLetter)
     }
 
-    async fn deliver(&self, record: &Record) -> Result<DeliveryStatus, Unprocessable> {
+    /// `None` when the record is left to somebody else.
+    async fn deliver(&self, record: &Record, leaving: &Leaving) -> Result<Option<DeliveryStatus>, Unprocessable> {
         let message = decode(&record.value)?;
         let span = Span::current();
         span.record("message.id", tracing::field::display(message.message_id));
-        let report = self.send(&message).await;
+        let Some(report) = self.send(&message, leaving).await else { return Ok(None) };
         let status = report.status;
         match self.reporter.report(report, traceparent_of(&span)).await {
-            Answer::Accepted => Ok(status),
+            Answer::Accepted => Ok(Some(status)),
             Answer::UnknownMessage => {
                 Err(Unprocessable { kind: "unknown message", error: "sms-api knows no such message".to_owned() })
             }
@@ -89,8 +98,8 @@ impl Processing {
         }
     }
 
-    /// Tries until the policy has seen enough, or it is too late.
-    async fn send(&self, message: &SmsRequestedV1) -> DeliveryReport {
+    /// Tries until the policy has seen enough, or it is too late. `None` when further attempts are left to somebody else.
+    async fn send(&self, message: &SmsRequestedV1, leaving: &Leaving) -> Option<DeliveryReport> {
         let mut report = DeliveryReport {
             message_id: message.message_id,
             status: DeliveryStatus::Expired,
@@ -119,13 +128,29 @@ impl Processing {
                 }
                 Decision::RetryAfter(delay) => {
                     attempt += 1;
-                    tokio::time::sleep(delay).await;
+                    self.wait(delay, leaving).await?;
                 }
-                Decision::SlowDown(delay) => tokio::time::sleep(delay).await,
+                Decision::SlowDown(delay) => {
+                    self.throttle.pace().close(Instant::now() + delay);
+                    self.wait(delay, leaving).await?;
+                }
             }
         }
         report.processed_at = Some(Timestamp::now());
-        report
+        Some(report)
+    }
+
+    /// Waits until the next attempt may be made; `None` when that is somebody else's. The message is not with the provider
+    /// meanwhile, so whoever gets its partition need not wait for us.
+    async fn wait(&self, delay: Duration, leaving: &Leaving) -> Option<()> {
+        let may_be_made = async {
+            tokio::time::sleep(delay).await;
+            self.throttle.until_admitted().await;
+        };
+        tokio::select! {
+            () = may_be_made => Some(()),
+            () = leaving.soon.cancelled() => None,
+        }
     }
 }
 

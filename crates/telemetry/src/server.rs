@@ -39,11 +39,23 @@ pub async fn serve(
     health: Health,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    serve_with(listener, registry, health, Router::new(), shutdown).await
+}
+
+/// [`serve`], with the service's own routes.
+pub async fn serve_with(
+    listener: TcpListener,
+    registry: Registry,
+    health: Health,
+    own: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(Arc::new(Observed { registry, health }));
+        .with_state(Arc::new(Observed { registry, health }))
+        .merge(own);
     let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;

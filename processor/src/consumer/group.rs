@@ -1,50 +1,44 @@
-//! What librdkafka calls back as partitions come and go, and the commits that must not cross with that.
+//! What the poller, the keeper and librdkafka's callbacks share, and the commits.
 //!
-//! All callbacks run inside the poller's poll, on its thread; only the committer shares the state with it. No
-//! lock of the state is held across a poll or a commit.
+//! Callbacks run inside the poller's poll, on its thread, and never wait; what has to wait for a broker or for the end of
+//! work is the keeper's. No lock of the state is held across a poll or a commit.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender, channel},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+    mpsc::{Receiver, Sender, channel},
 };
 
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    topic_partition_list::TopicPartitionListElem,
 };
 use telemetry::Check;
 
 use super::{
+    Outside,
+    keeper::Order,
     lanes::{Lane, Lanes, Partition},
-    membership::Membership,
+    membership::{self, Membership},
     queue::Recipient,
     work::{Place, Work},
 };
 use crate::{
     metrics::{Committed, Metrics},
     offsets::Commit,
+    pace::Throttle,
 };
-
-/// How long a planned rebalance waits for the work on partitions that are to be given away. All other partitions
-/// wait with it, so it is far shorter than what a stuck sms-api may take.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
-const HAND_OVER_LOOK: Duration = Duration::from_millis(5);
-/// How long a broker may take to say where earlier owners were; nothing is polled meanwhile.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Our side of the consumer group.
 pub struct Group {
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     check: Check,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
+    pub(super) throttle: Throttle,
+    /// To the keeper.
+    pub(super) changes: Sender<Order>,
     state: Mutex<State>,
     /// One commit at a time, so that an older position never follows a newer one.
     committing: Mutex<Committing>,
@@ -53,18 +47,18 @@ pub struct Group {
 
 /// The right to commit.
 #[derive(Default)]
-struct Committing;
+pub(super) struct Committing;
 
 /// What the poller and the callbacks share.
 pub struct State {
     /// The records in work.
     pub work: Work,
-    /// What tasks had that have ended since the poller last looked.
-    pub freed: Vec<Holding>,
+    /// The tasks that have ended since the poller last looked.
+    pub ended: Vec<Ended>,
     /// Whether partitions came since the poller last looked.
     pub partitions_came: bool,
-    ended: Receiver<Ended>,
-    membership: Membership,
+    ends: Receiver<Ended>,
+    pub(super) membership: Membership,
 }
 
 /// A task has ended.
@@ -92,23 +86,32 @@ pub struct Holding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HowEnded {
     /// Everything that belongs to the record is done.
-    Finished,
-    /// It was told to stop, or the runtime is ending.
+    Finished {
+        /// Whether its message was not sent.
+        failed: bool,
+    },
+    /// It was left to somebody else.
     Abandoned,
 }
 
 impl Group {
     /// A membership that begins, and the sender on which tasks tell that they have ended. The channel holds
     /// one entry per running task at most, so it is as bounded as these are.
-    pub fn new(lanes: Lanes, check: Check, metrics: Metrics) -> (Self, Sender<Ended>) {
-        let (sender, ended) = channel();
-        let membership = Membership::default();
-        let (work, freed) = (Work::default(), Vec::new());
-        let state = State { work, freed, partitions_came: false, ended, membership };
+    pub fn new(lanes: Lanes, outside: &Outside, changes: Sender<Order>) -> (Self, Sender<Ended>) {
+        let (sender, ends) = channel();
+        let state = State {
+            work: Work::default(),
+            ended: Vec::new(),
+            partitions_came: false,
+            ends,
+            membership: Membership::default(),
+        };
         let group = Self {
             lanes,
-            check,
-            metrics,
+            check: outside.check.clone(),
+            metrics: outside.metrics.clone(),
+            throttle: outside.throttle.clone(),
+            changes,
             state: Mutex::new(state),
             committing: Mutex::default(),
             metadata_is_refused: AtomicBool::new(false),
@@ -119,9 +122,9 @@ impl Group {
     /// Accounts for the tasks that have ended, and gives the state that follows.
     pub fn settle_ended(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Ok(ended) = state.ended.try_recv() {
-            state.work.end(ended.place, ended.how == HowEnded::Finished);
-            state.freed.push(ended.freed);
+        while let Ok(ended) = state.ends.try_recv() {
+            state.work.end(ended.place, matches!(ended.how, HowEnded::Finished { .. }));
+            state.ended.push(ended);
         }
         state
     }
@@ -134,12 +137,17 @@ impl Group {
     }
 
     /// Waits until nobody else commits.
-    fn committing(&self) -> MutexGuard<'_, Committing> {
+    pub(super) fn committing(&self) -> MutexGuard<'_, Committing> {
         self.committing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Commits what is due in `partitions`.
-    fn commit(&self, _: &MutexGuard<'_, Committing>, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
+    pub(super) fn commit(
+        &self,
+        _: &MutexGuard<'_, Committing>,
+        consumer: &BaseConsumer<Self>,
+        partitions: &[Partition],
+    ) {
         let commits = self.settle_ended().work.take_commits(partitions);
         if commits.is_empty() {
             return;
@@ -172,92 +180,26 @@ impl Group {
         }
     }
 
-    /// Waits until what runs in `partitions` has ended, so that their next owner does not send it again. Nothing
-    /// new starts meanwhile, since that is done by the thread that waits here; librdkafka heartbeats on its own.
-    fn finish_running(&self, partitions: &[Partition]) {
-        let deadline = Instant::now() + HAND_OVER_TIMEOUT;
-        while self.settle_ended().work.running(partitions) > 0 {
-            if Instant::now() >= deadline {
-                tracing::info!("work on revoked partitions takes too long; their next owner will do it again");
-                return;
-            }
-            std::thread::sleep(HAND_OVER_LOOK);
-        }
-    }
-
-    /// Where earlier owners of these partitions were. Without an answer their last records are done again.
-    fn committed(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Vec<(Partition, Commit)> {
-        let committed = match consumer.committed_offsets(list.clone(), COMMITTED_TIMEOUT) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::warn!(%error, "what earlier owners of partitions have finished is not known");
-                return Vec::new();
-            }
-        };
-        let commit = |element: &TopicPartitionListElem<'_>| {
-            let partition = self.lanes.partition(element.topic(), element.partition())?;
-            let Offset::Offset(position) = element.offset() else { return None };
-            Some((partition, Commit { position, done: element.metadata().to_owned() }))
-        };
-        committed.elements().iter().filter_map(commit).collect()
-    }
-
-    fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
+    /// The partitions of librdkafka's list that are of our lanes.
+    pub(super) fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
         let elements = list.elements();
         elements.iter().filter_map(|element| self.lanes.partition(element.topic(), element.partition())).collect()
     }
 
-    /// Shows how the membership stands as the health check.
-    pub fn show(&self, consumer: &BaseConsumer<Self>) {
+    /// Shows how the membership stands as the health check, and follows how many partitions there are.
+    pub fn look(&self, consumer: &BaseConsumer<Self>) {
         let mut membership = self.settle_ended().membership.clone();
-        // A broker may take its time to answer, and meanwhile the committer needs the state.
+        // A broker may take its time to answer, and meanwhile the poller needs the state.
         membership.show(&self.check, consumer, &self.lanes);
-        self.settle_ended().membership = membership;
-    }
-}
-
-impl ConsumerContext for Group {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(list) = rebalance else { return };
-        let partitions = self.partitions(list);
-        if !consumer.assignment_lost() {
-            self.finish_running(&partitions);
-        }
-        // Held until the partitions are released: a commit after that could undo one of their next owner.
-        let committing = self.committing();
-        if consumer.assignment_lost() {
-            tracing::warn!(partitions = partitions.len(), "partitions lost: the group went on without this processor");
-        } else {
-            self.commit(&committing, consumer, &partitions);
-        }
+        let all =
+            self.throttle.pace().is_limited().then(|| membership::count_partitions(consumer, &self.lanes)).flatten();
         let mut state = self.settle_ended();
-        for partition in partitions {
-            state.work.release(partition);
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let committed: BTreeMap<_, _> = match rebalance {
-            Rebalance::Assign(list) if list.count() > 0 => self.committed(consumer, list).into_iter().collect(),
-            Rebalance::Assign(_) | Rebalance::Revoke(_) | Rebalance::Error(_) => BTreeMap::new(),
-        };
-        let mut state = self.settle_ended();
-        match rebalance {
-            Rebalance::Assign(list) => {
-                for partition in self.partitions(list) {
-                    state.work.assign(partition, committed.get(&partition));
-                }
-                state.partitions_came = true;
-                state.membership.joined();
-            }
-            Rebalance::Revoke(_) => {}
-            Rebalance::Error(error) => tracing::error!(%error, "rebalance failed"),
-        }
-        let assigned = state.work.partitions();
-        state.membership.assigned(&assigned);
+        state.membership = membership;
+        let ours = state.work.partitions().len();
         drop(state);
-        self.metrics.assigned(assigned.len());
-        tracing::info!(partitions = ?assigned, "assignment changed");
+        if let Some(all) = all {
+            self.throttle.pace().set_share(u32::try_from(ours).unwrap_or(u32::MAX), all);
+        }
     }
 }
 

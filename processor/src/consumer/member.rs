@@ -3,8 +3,11 @@
 use std::{
     collections::BTreeSet,
     mem,
-    sync::{Arc, mpsc::Sender},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
+    time::Instant,
 };
 
 use rdkafka::{
@@ -12,41 +15,39 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::KafkaResult,
 };
-use telemetry::Check;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Settings,
-    committer::Committer,
+    Outside, Settings,
     group::{Ended, Group, Holding},
+    keeper::Keeper,
     lanes::{Lane, Lanes, Partition},
+    load::{Doing, Meter},
     queue::{Entry, Queue, Recipient},
     slots::Slots,
-    work::{Handed, Place},
+    work::{Handed, Leaving, Place},
 };
-use crate::{metrics::Metrics, record::Record};
+use crate::{metrics::Metrics, offsets::Progress, pace::Throttle, record::Record};
 
 /// How many records of a partition may be remembered. One slow record keeps the position from passing the finished ones
 /// behind it; this bounds how many, and so memory. As many as a commit can tell of, where no offsets are missing: whoever
 /// reads the partition next does none of them again. More only where more are in work at once.
 const REMEMBERED: usize = 24_000;
 
-/// How often the health check follows the membership, which librdkafka tells as often.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
 /// One membership of the group; dropping it leaves the group.
 pub struct Member {
-    _committer: Committer,
+    _keeper: Keeper,
     consumer: Arc<BaseConsumer<Group>>,
     ended: Sender<Ended>,
     lanes: Lanes,
     metrics: Metrics,
     queue: Queue<Taken>,
     slots: Slots,
+    throttle: Throttle,
+    /// The lanes that wait for nothing but the provider's limit.
+    throttled: [bool; Lane::ALL.len()],
     most_remembered: usize,
     holds: Holds,
     paused: BTreeSet<Partition>,
-    next_look: Instant,
 }
 
 /// A record that has been taken.
@@ -54,15 +55,15 @@ pub struct Member {
 struct Taken {
     record: Record,
     place: Place,
-    abandoned: CancellationToken,
+    leaving: Leaving,
 }
 
 /// A record that is in work now.
 pub struct Started {
     /// The record.
     pub record: Record,
-    /// Cancelled when its partition goes to somebody else.
-    pub abandoned: CancellationToken,
+    /// Whether it is to be left to somebody else.
+    pub leaving: Leaving,
     /// To be told when the work has ended.
     pub place: Place,
     /// To be given back then.
@@ -97,23 +98,26 @@ pub enum Taking {
 
 impl Member {
     /// Begins a membership; the connection is made by polling.
-    pub fn join(config: &ClientConfig, settings: &Settings, check: Check, metrics: Metrics) -> KafkaResult<Self> {
+    pub fn join(config: &ClientConfig, settings: &Settings, outside: &Outside) -> KafkaResult<Self> {
+        let (metrics, throttle) = (outside.metrics.clone(), outside.throttle.clone());
         let lanes = settings.lanes.clone();
-        let (group, ended) = Group::new(lanes.clone(), check, metrics.clone());
+        let (orders, ordered) = channel();
+        let (group, ended) = Group::new(lanes.clone(), outside, orders.clone());
         let consumer: Arc<BaseConsumer<Group>> = Arc::new(config.create_with_context(group)?);
         consumer.subscribe(&Lane::ALL.map(|lane| &**lanes.topic(lane)))?;
         Ok(Self {
-            _committer: Committer::start(&consumer),
+            _keeper: Keeper::start(&consumer, orders, ordered, settings.drain),
             consumer,
             ended,
             lanes,
             metrics,
             queue: Queue::default(),
             slots: Slots::new(settings.max_in_flight),
+            throttle,
+            throttled: Default::default(),
             most_remembered: settings.max_in_flight.max(REMEMBERED),
             holds: Holds::default(),
             paused: BTreeSet::new(),
-            next_look: Instant::now() + LOOK_INTERVAL,
         })
     }
 
@@ -122,25 +126,43 @@ impl Member {
         &self.consumer
     }
 
-    /// Tasks that have not ended yet, those of partitions that were taken away among them.
-    pub fn running(&mut self) -> usize {
-        let freed = mem::take(&mut self.consumer.context().settle_ended().freed);
-        for Holding { lane, bytes, recipient } in freed {
+    /// Accounts for the tasks that have ended, and tells `meter` of them.
+    pub fn settle_ended(&mut self, meter: &mut Meter) {
+        let ended = mem::take(&mut self.consumer.context().settle_ended().ended);
+        for Ended { freed: Holding { lane, bytes, recipient }, how, .. } in ended {
+            meter.ended(lane, how);
             self.slots.end(lane, bytes);
             if let Some(recipient) = recipient {
                 self.queue.end(recipient);
             }
         }
+    }
+
+    /// Tasks that have not ended yet, those of partitions that were taken away among them.
+    pub fn running(&self) -> usize {
         self.slots.running()
     }
 
+    /// What the lanes do at this moment.
+    pub fn doing(&self) -> Doing {
+        Doing { running: self.slots.running_in_lanes(), throttled: self.throttled }
+    }
+
+    /// How far each partition is.
+    pub fn progress(&self) -> Vec<(Partition, Progress)> {
+        self.consumer.context().settle_ended().work.progress().collect()
+    }
+
     /// Takes a record; one of a partition that is no longer ours, or that was finished before, is dropped.
-    pub fn take(&mut self, partition: Partition, key: Option<u64>, record: Record) {
-        let handed = self.consumer.context().settle_ended().work.hand_out(partition, record.origin.offset);
+    pub fn take(&mut self, partition: Partition, key: Option<u64>, mut record: Record) {
+        let mut state = self.consumer.context().settle_ended();
+        let handed = state.work.hand_out(partition, record.origin.offset, record.put_at);
+        drop(state);
         match handed {
-            Handed::Out { place, abandoned } => {
+            Handed::Out { place, leaving, is_doubtful } => {
+                record.is_doubtful = is_doubtful;
                 let recipient = key.map(|key| Recipient { partition, key });
-                let (bytes, item) = (record.value.len(), Taken { record, place, abandoned });
+                let (bytes, item) = (record.value.len(), Taken { record, place, leaving });
                 self.queue.put(Entry { partition, recipient, bytes, item });
             }
             Handed::DoneBefore => self.metrics.skipped(),
@@ -148,21 +170,27 @@ impl Member {
         }
     }
 
-    /// Gives a slot to the next record whose partition is still ours.
-    pub fn start_next(&mut self) -> Option<Started> {
+    /// Gives a slot to the next record that is still to be worked on, if the provider's limit allows it `now`.
+    pub fn start_next(&mut self, now: Instant) -> Option<Started> {
+        self.throttled = Default::default();
+        let mut is_admitted = false;
         loop {
             let lane = self.slots.choose(|lane| self.queue.has_ready(lane))?;
-            let Entry { recipient, bytes, item: Taken { record, place, abandoned }, .. } = self.queue.take(lane)?;
-            if abandoned.is_cancelled() {
+            if !is_admitted && self.throttle.pace().admit(now).is_err() {
+                self.throttled = Lane::ALL.map(|lane| self.queue.has_ready(lane));
+                return None;
+            }
+            is_admitted = true;
+            let Entry { recipient, bytes, item: Taken { record, place, leaving }, .. } = self.queue.take(lane)?;
+            if !self.consumer.context().settle_ended().work.start(place) {
                 if let Some(recipient) = recipient {
                     self.queue.end(recipient);
                 }
                 continue;
             }
             self.slots.start(lane, bytes);
-            self.consumer.context().settle_ended().work.start(place);
             let holding = Holding { lane, bytes, recipient };
-            return Some(Started { record, abandoned, place, holding, ended: self.ended.clone() });
+            return Some(Started { record, leaving, place, holding, ended: self.ended.clone() });
         }
     }
 
@@ -188,24 +216,17 @@ impl Member {
             self.holds = holds;
             self.apply_pauses(partitions_came);
         }
-        if partitions_came {
-            // Readiness follows at once.
-            self.next_look = Instant::now();
-        }
     }
 
-    /// Commits what is finished, at the end of the membership; until then the committer does.
+    /// Commits what is finished, at the end of the membership; until then the keeper does.
     pub fn commit(&self) {
         self.consumer.context().commit_all(&self.consumer);
     }
 
-    /// Brings the health check up to date, if the last time is long enough ago.
-    pub fn look_if_due(&mut self) {
-        let now = Instant::now();
-        if now >= self.next_look {
-            self.next_look = now + LOOK_INTERVAL;
-            self.consumer.context().show(&self.consumer);
-        }
+    /// Tells all tasks that they should end.
+    pub fn retire(&self) {
+        let state = self.consumer.context().settle_ended();
+        state.work.retire(&state.work.partitions());
     }
 
     /// Tells all tasks to stop.

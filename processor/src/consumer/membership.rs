@@ -13,7 +13,7 @@ use telemetry::Check;
 
 use super::lanes::{Lane, Lanes, Partition};
 
-/// How long a broker may take to say whether a topic exists; polling stands still meanwhile.
+/// How long a broker may take to say whether a topic exists; nothing is committed meanwhile.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What librdkafka has told of the membership.
@@ -70,7 +70,7 @@ impl Membership {
 
     /// The first topic that a broker says does not exist. Without partitions of a lane there may be too few for
     /// everybody, or no topic at all: the group does not tell. A topic that was seen is not asked for again,
-    /// because polling waits for the answer; asking for one that is missing also makes librdkafka find it soon
+    /// because commits wait for the answer; asking for one that is missing also makes librdkafka find it soon
     /// after it is made, not at its next look in five minutes.
     fn missing_topic<'a, C: ConsumerContext>(
         &mut self,
@@ -89,6 +89,15 @@ impl Membership {
         }
         None
     }
+}
+
+/// How many partitions all lanes have together; `None` without an answer.
+pub fn count_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, lanes: &Lanes) -> Option<u32> {
+    let partitions = Lane::ALL.map(|lane| {
+        let metadata = consumer.fetch_metadata(Some(lanes.topic(lane)), METADATA_TIMEOUT).ok()?;
+        u32::try_from(metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>()).ok()
+    });
+    partitions.into_iter().sum()
 }
 
 /// What a broker says of a topic.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, Message,
     consumer::Consumer,
@@ -18,8 +19,9 @@ use super::{
     Ordering, Outside, Settings,
     group::{Ended, Holding, HowEnded},
     lanes::Partition,
+    load::Meter,
     member::{Member, Started, Taking},
-    work::Place,
+    work::{Leaving, Place},
 };
 use crate::record::{Origin, Record};
 
@@ -50,21 +52,22 @@ struct Fatal(String);
 
 impl<H, F> Poller<H>
 where
-    H: Fn(Record) -> F + Send + 'static,
-    F: Future<Output = ()> + Send + 'static,
+    H: Fn(Record, Leaving) -> F + Send + 'static,
+    F: Future<Output = HowEnded> + Send + 'static,
 {
     /// Begins a membership.
     pub fn join(&self) -> KafkaResult<Member> {
-        Member::join(&self.config, &self.settings, self.outside.check.clone(), self.outside.metrics.clone())
+        Member::join(&self.config, &self.settings, &self.outside)
     }
 
     /// Polls until the shutdown, then drains and leaves the group.
     pub fn run(&self, member: Member) {
+        let mut meter = Meter::new(Timestamp::now(), Instant::now());
         let mut current = Some(member);
         let mut join_at = Instant::now();
         while !self.outside.shutdown.is_cancelled() {
             if let Some(member) = &mut current {
-                if let Err(Fatal(reason)) = self.turn(member, self.taking()) {
+                if let Err(Fatal(reason)) = self.turn(member, &mut meter, self.taking()) {
                     self.outside.check.down(reason);
                     member.abandon();
                     current = None;
@@ -78,7 +81,7 @@ where
             }
         }
         if let Some(member) = current {
-            self.leave(member);
+            self.leave(member, &mut meter);
         }
         self.outside.metrics.in_flight(0);
         self.outside.metrics.assigned(0);
@@ -89,14 +92,18 @@ where
     }
 
     /// One round of the loop; takes as long as one poll.
-    fn turn(&self, member: &mut Member, taking: Taking) -> Result<(), Fatal> {
+    fn turn(&self, member: &mut Member, meter: &mut Meter, taking: Taking) -> Result<(), Fatal> {
+        meter.advance(Instant::now(), member.doing());
+        member.settle_ended(meter);
         let running = member.running();
         self.outside.metrics.in_flight(running);
         if taking == Taking::Yes {
             self.start_waiting(member);
         }
         member.balance(taking);
-        member.look_if_due();
+        if meter.is_report_due(Instant::now()) {
+            self.report_load(member, meter);
+        }
         match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
             Some(Ok(message)) if taking != Taking::No => {
                 if let Some((partition, key, record)) = self.record(&message) {
@@ -130,35 +137,46 @@ where
             Ordering::Recipient => message.key().map(|key| self.hasher.hash_one(key)),
             Ordering::None => None,
         };
-        Some((partition, key, Record { origin, value: message.payload().unwrap_or_default().to_vec(), traceparent }))
+        let put_at = message.timestamp().to_millis().and_then(|put_at| Timestamp::from_millisecond(put_at).ok());
+        let value = message.payload().unwrap_or_default().to_vec();
+        Some((partition, key, Record { origin, value, put_at, is_doubtful: false, traceparent }))
     }
 
     /// Starts as many waiting records as may be in work.
     fn start_waiting(&self, member: &mut Member) {
-        while let Some(started) = member.start_next() {
+        while let Some(started) = member.start_next(Instant::now()) {
             self.outside.metrics.consumed();
             self.start(started);
         }
     }
 
-    fn start(&self, Started { record, abandoned, place, holding, ended }: Started) {
+    fn start(&self, Started { record, leaving, place, holding, ended }: Started) {
         let ending = Ending { place, holding, ended, how: HowEnded::Abandoned };
-        let work = (self.handle)(record);
+        let abandoned = leaving.now.clone();
+        let work = (self.handle)(record, leaving);
         self.runtime.spawn(async move {
             // Moved in as a whole, so that it is dropped here and nowhere else.
             let mut ending = ending;
             tokio::select! {
-                () = work => ending.how = HowEnded::Finished,
+                how = work => ending.how = how,
                 () = abandoned.cancelled() => {}
             }
         });
     }
 
+    fn report_load(&self, member: &Member, meter: &mut Meter) {
+        let Settings { max_in_flight, lanes, .. } = &self.settings;
+        let running = member.doing().running;
+        let load = meter.report(Timestamp::now(), *max_in_flight, lanes, running, &member.progress());
+        self.outside.load.send_replace(Some(load));
+    }
+
     /// Waits for the work to end, within the bound, commits and leaves the group.
-    fn leave(&self, mut member: Member) {
+    fn leave(&self, mut member: Member, meter: &mut Meter) {
         let deadline = Instant::now() + self.settings.drain;
+        member.retire();
         while member.running() > 0 && Instant::now() < deadline {
-            if let Err(Fatal(reason)) = self.turn(&mut member, Taking::No) {
+            if let Err(Fatal(reason)) = self.turn(&mut member, meter, Taking::No) {
                 tracing::warn!(reason, "the group was lost while draining");
                 break;
             }

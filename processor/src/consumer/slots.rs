@@ -57,6 +57,11 @@ impl Slots {
         self.running.iter().sum()
     }
 
+    /// How many records of each lane are in work.
+    pub fn running_in_lanes(&self) -> [usize; Lane::ALL.len()] {
+        self.running
+    }
+
     /// How many slots a lane has whatever the others do.
     fn at_least(&self, lane: Lane) -> usize {
         match lane {

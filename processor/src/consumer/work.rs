@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Partition;
-use crate::offsets::{Commit, Next, Offsets, WentBack};
+use crate::offsets::{Commit, Next, Offsets, Progress};
 
 /// The partitions that are ours, with their records in work.
 #[derive(Debug, Default)]
@@ -24,6 +25,10 @@ struct Assigned {
     offsets: Offsets,
     /// Records with a task that has not ended.
     running: usize,
+    /// When it came, if nobody had committed a position in it before.
+    first_read_at: Option<Timestamp>,
+    /// Cancelled when it is about to be given away, so that nothing new begins.
+    retired: CancellationToken,
     abandoned: CancellationToken,
 }
 
@@ -33,6 +38,17 @@ pub struct Place {
     partition: Partition,
     generation: u64,
     offset: i64,
+    /// Tells records apart that had the same offset one after the other.
+    turn: u32,
+}
+
+/// Whether work on a record is to be left to somebody else.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// Cancelled when its partition is about to go: what has been begun may end, and nothing new should begin.
+    pub soon: CancellationToken,
+    /// Cancelled when its partition has gone.
+    pub now: CancellationToken,
 }
 
 /// What became of a record that was taken.
@@ -42,23 +58,41 @@ pub enum Handed {
     Out {
         /// Its place in the bookkeeping.
         place: Place,
-        /// Cancelled when its partition goes to somebody else.
-        abandoned: CancellationToken,
+        /// Whether and when it is to be left.
+        leaving: Leaving,
+        /// Whether somebody may have worked on it before who left no trace in Kafka.
+        is_doubtful: bool,
     },
     /// An earlier owner of its partition has finished it.
     DoneBefore,
-    /// Its partition is not ours.
+    /// Its partition is not ours, or will not be much longer.
     NotOurs,
 }
 
 impl Work {
-    /// A partition is ours from now on; `committed` is where an earlier owner was, if there was one and that is known.
-    pub fn assign(&mut self, partition: Partition, committed: Option<&Commit>) {
+    /// A partition is ours from `now` on; `committed` is where an earlier owner was, if there was one and that is known.
+    pub fn assign(&mut self, partition: Partition, committed: Option<&Commit>, now: Timestamp) {
         let generation = self.next_generation();
         let offsets = committed.map(Offsets::resume).unwrap_or_default();
-        let assigned = Assigned { generation, offsets, running: 0, abandoned: CancellationToken::new() };
+        let assigned = Assigned {
+            generation,
+            offsets,
+            running: 0,
+            first_read_at: committed.is_none().then_some(now),
+            retired: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+        };
         if let Some(before) = self.partitions.insert(partition, assigned) {
             before.abandoned.cancel();
+        }
+    }
+
+    /// Partitions are about to be given away: what runs may end, and nothing new begins.
+    pub fn retire(&self, partitions: &[Partition]) {
+        for partition in partitions {
+            if let Some(assigned) = self.partitions.get(partition) {
+                assigned.retired.cancel();
+            }
         }
     }
 
@@ -77,33 +111,26 @@ impl Work {
     }
 
     /// Takes a record.
-    pub fn hand_out(&mut self, partition: Partition, offset: i64) -> Handed {
-        let next_generation = self.generations + 1;
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return Handed::NotOurs };
-        let next = assigned.offsets.hand_out(offset).or_else(|WentBack| {
-            // The log itself went back: the topic was made anew, or a broker lost its end. What is in work is
-            // real work on records that no longer exist, so it goes on, but its offsets mean nothing now.
-            self.generations = next_generation;
-            assigned.generation = next_generation;
-            assigned.offsets = Offsets::default();
-            assigned.running = 0;
-            assigned.offsets.hand_out(offset)
-        });
-        match next {
-            Ok(Next::Work) => Handed::Out {
-                place: Place { partition, generation: assigned.generation, offset },
-                abandoned: assigned.abandoned.clone(),
+    pub fn hand_out(&mut self, partition: Partition, offset: i64, put_at: Option<Timestamp>) -> Handed {
+        let assigned = self.partitions.get_mut(&partition).filter(|assigned| !assigned.retired.is_cancelled());
+        let Some(assigned) = assigned else { return Handed::NotOurs };
+        match assigned.offsets.hand_out(offset, put_at) {
+            Next::Work { turn } => Handed::Out {
+                place: Place { partition, generation: assigned.generation, offset, turn },
+                leaving: Leaving { soon: assigned.retired.clone(), now: assigned.abandoned.clone() },
+                is_doubtful: assigned.first_read_at.is_some_and(|first| put_at.is_none_or(|put_at| put_at < first)),
             },
-            // Nothing is before the first record.
-            Ok(Next::DoneBefore) | Err(WentBack) => Handed::DoneBefore,
+            Next::DoneBefore => Handed::DoneBefore,
         }
     }
 
-    /// The task of a record begins.
-    pub fn start(&mut self, place: Place) {
-        if let Some(assigned) = self.current(place) {
-            assigned.running += 1;
-        }
+    /// The task of a record begins, if the record still is to be worked on.
+    pub fn start(&mut self, place: Place) -> bool {
+        let Some(assigned) = self.current(place).filter(|assigned| !assigned.retired.is_cancelled()) else {
+            return false;
+        };
+        assigned.running += 1;
+        true
     }
 
     /// The task of a record that was started has ended, and the record is `finished` or not; one of an earlier
@@ -112,7 +139,7 @@ impl Work {
         if let Some(assigned) = self.current(place) {
             assigned.running -= 1;
             if finished {
-                assigned.offsets.finish(place.offset);
+                assigned.offsets.finish(place.offset, place.turn);
             }
         }
     }
@@ -138,6 +165,11 @@ impl Work {
         if let Some(assigned) = self.partitions.get_mut(&partition) {
             assigned.offsets.commit_failed();
         }
+    }
+
+    /// How far each partition is.
+    pub fn progress(&self) -> impl Iterator<Item = (Partition, Progress)> {
+        self.partitions.iter().map(|(partition, assigned)| (*partition, assigned.offsets.progress()))
     }
 
     /// The partitions that are ours.
@@ -171,15 +203,17 @@ mod tests {
     fn assigned(partitions: &[Partition]) -> Work {
         let mut work = Work::default();
         for &partition in partitions {
-            work.assign(partition, None);
+            work.assign(partition, None, Timestamp::UNIX_EPOCH);
         }
         work
     }
 
     fn hand_out(work: &mut Work, partition: Partition, offset: i64) -> (Place, CancellationToken) {
-        let Handed::Out { place, abandoned } = work.hand_out(partition, offset) else { panic!("it is not to be done") };
-        work.start(place);
-        (place, abandoned)
+        let Handed::Out { place, leaving, .. } = work.hand_out(partition, offset, None) else {
+            panic!("it is not to be done")
+        };
+        assert!(work.start(place));
+        (place, leaving.now)
     }
 
     fn positions(work: &mut Work, partitions: &[Partition]) -> Vec<(Partition, i64)> {
@@ -226,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_partition_that_is_not_ours_is_not_taken() {
-        assert!(matches!(assigned(&[FIRST]).hand_out(SECOND, 0), Handed::NotOurs));
+        assert!(matches!(assigned(&[FIRST]).hand_out(SECOND, 0, None), Handed::NotOurs));
     }
 
     #[test]
@@ -237,7 +271,7 @@ mod tests {
         assert!(abandoned.is_cancelled());
         work.end(place, true);
         assert_eq!(positions(&mut work, &[FIRST]), []);
-        work.assign(FIRST, None);
+        work.assign(FIRST, None, Timestamp::UNIX_EPOCH);
         hand_out(&mut work, FIRST, 5);
         work.end(place, true);
         assert_eq!(positions(&mut work, &[FIRST]), []);
@@ -248,7 +282,7 @@ mod tests {
         let mut work = assigned(&[FIRST, SECOND]);
         let places =
             [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
-        assert!(matches!(work.hand_out(SECOND, 71), Handed::Out { .. }));
+        assert!(matches!(work.hand_out(SECOND, 71, None), Handed::Out { .. }));
         assert_eq!(
             [work.running(&[FIRST]), work.running(&[SECOND]), work.running(&[FIRST, SECOND, FIRST_HIGH])],
             [2, 1, 3]
@@ -257,13 +291,27 @@ mod tests {
         work.end(places[1], false);
         assert_eq!(work.running(&[FIRST]), 0);
         work.release(SECOND);
-        work.assign(SECOND, None);
+        work.assign(SECOND, None, Timestamp::UNIX_EPOCH);
         work.end(places[2], true);
         assert_eq!(work.running(&[SECOND]), 0);
     }
 
     #[test]
-    fn a_log_that_went_back_is_followed_from_where_it_is_now() {
+    fn a_partition_that_is_about_to_go_begins_nothing_new_and_ends_what_runs() {
+        let mut work = assigned(&[FIRST, SECOND]);
+        let (running, abandoned) = hand_out(&mut work, FIRST, 5);
+        let Handed::Out { place: waiting, .. } = work.hand_out(FIRST, 6, None) else { panic!("it is not to be done") };
+        work.retire(&[FIRST]);
+        assert!(!work.start(waiting));
+        assert!(matches!(work.hand_out(FIRST, 7, None), Handed::NotOurs));
+        assert!(!abandoned.is_cancelled());
+        work.end(running, true);
+        assert_eq!(positions(&mut work, &[FIRST]), [(FIRST, 6)]);
+        hand_out(&mut work, SECOND, 1);
+    }
+
+    #[test]
+    fn a_log_that_was_made_anew_is_followed_from_where_it_is_now() {
         let mut work = assigned(&[FIRST]);
         let (old, _) = hand_out(&mut work, FIRST, 100);
         let (new, _) = hand_out(&mut work, FIRST, 0);

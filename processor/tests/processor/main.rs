@@ -8,6 +8,7 @@ mod crash;
 mod dead_letters;
 mod delivery;
 mod harness;
+mod load;
 mod order;
 mod rebalance;
 mod report_end;

@@ -1,5 +1,7 @@
 //! Members that come and go.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     harness::{Serving, count, provider, until},
     report_end::ReportEnd,
@@ -44,4 +46,33 @@ async fn nothing_is_lost_or_sent_twice_when_members_come_and_go() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_sent_twice_when_members_come_and_go_with_the_classic_protocol() {
     check("classic").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_partitions_wait_to_be_handed_over_waiting_messages_are_started() {
+    let (topics, report_end) = (Topics::create(4).await, ReportEnd::start().await);
+    let slow = provider(0, 3000, 0, 0);
+    let more = [("provider", slow.as_str()), ("max-in-flight", "100")];
+    let first = Serving::start(&topics, &report_end, &more).await;
+    first.until_metric("kafka_consumer_assigned_partitions", 12.0).await;
+    let ids = topics.request(700).await;
+    first.until_metric("sms_processing_in_flight", 100.0).await;
+    let second = Serving::start(&topics, &report_end, &more).await;
+
+    // Work in every partition, so no matter which of them go, their hand-over takes until it ends.
+    let (mut longest_pause, mut last_attempt, mut attempts) = (Duration::ZERO, Instant::now(), 0.0);
+    let look = async || {
+        let now = first.metric("sms_processing_attempts_total").await;
+        longest_pause = longest_pause.max(last_attempt.elapsed());
+        if now > attempts {
+            (attempts, last_attempt) = (now, Instant::now());
+        }
+        second.metric("kafka_consumer_assigned_partitions").await
+    };
+    until("half of the twelve partitions", look, |&partitions| partitions >= 6.0).await;
+    report_end.until_all(&ids).await;
+    futures::future::join(first.stop(), second.stop()).await;
+    assert!(longest_pause < Duration::from_secs(1), "nothing was started for {longest_pause:?}");
+    assert_eq!(report_end.received().len(), ids.len());
+    assert_eq!(topics.lag().await, 0);
 }
