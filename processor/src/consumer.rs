@@ -31,7 +31,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::poller::Poller;
-pub use self::{dead_letters::DeadLetters, group::HowEnded, lanes::Lanes, work::Leaving};
+pub use self::{
+    dead_letters::{DeadLetters, Unprocessable},
+    group::HowEnded,
+    lanes::Lanes,
+    work::Leaving,
+};
 use crate::{metrics::Metrics, pace::Throttle, record::Record};
 
 /// How to consume.

@@ -1,10 +1,11 @@
-//! The whole delivery policy: whether an attempt may be made, and what follows from its outcome.
+//! The whole delivery policy: whether a message may be sent, and what follows from an attempt's outcome.
 //!
 //! Pure: no Kafka, no HTTP, no clock and no randomness of its own. A new kind of outcome is a new variant of
 //! [`Outcome`] and its arm in [`decide`].
 
 use std::time::Duration;
 
+use contract::ClaimOutcome;
 use jiff::Timestamp;
 
 /// What a provider said to one attempt.
@@ -90,6 +91,39 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// By how much jitter prolongs a delay at most: messages that failed together do not come back together.
 const LONGEST_JITTER: f64 = 0.25;
 
+/// From which time in Kafka on a record is doubted: it may be read again, because somebody has set the group back or its
+/// position was lost.
+const OLD: Duration = Duration::from_hours(1);
+
+/// Decides whether sms-api is asked before a message is sent. `is_doubtful` says that somebody may have worked on its
+/// record and left no trace, and `age` how long the record has been in Kafka.
+pub fn is_asked_about(policy: Policy, is_doubtful: bool, age: Duration) -> bool {
+    policy.on_unknown_outcome == OnUnknownOutcome::Hold || is_doubtful || age >= OLD
+}
+
+/// Whether a message may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Yes.
+    Send,
+    /// No, and there is nothing to report.
+    Skip,
+    /// No: it may have been sent, and nobody knows.
+    Hold,
+    /// sms-api knows no such message.
+    UnknownMessage,
+}
+
+/// Decides by sms-api's answer whether a message may be sent.
+pub fn permission(claimed: ClaimOutcome, policy: Policy) -> Permission {
+    match (claimed, policy.on_unknown_outcome) {
+        (ClaimOutcome::Granted, _) | (ClaimOutcome::ClaimedBefore, OnUnknownOutcome::Resend) => Permission::Send,
+        (ClaimOutcome::ClaimedBefore, OnUnknownOutcome::Hold) => Permission::Hold,
+        (ClaimOutcome::Final | ClaimOutcome::Outdated, _) => Permission::Skip,
+        (ClaimOutcome::MessageNotFound, _) => Permission::UnknownMessage,
+    }
+}
+
 /// Decides before every attempt whether it is too late for it: a message that may be sent until `expires_at` is no
 /// longer sent at that very moment.
 pub fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
@@ -171,6 +205,32 @@ mod tests {
         assert!(!has_expired(Some(now + nanosecond), now));
         assert!(has_expired(Some(now), now));
         assert!(has_expired(Some(now - nanosecond), now));
+    }
+
+    #[test]
+    fn sms_api_is_asked_about_every_message_that_must_not_be_sent_twice_and_about_doubtful_and_old_ones() {
+        for (policy, is_doubtful, age, expected) in [
+            (POLICY, false, Duration::ZERO, false),
+            (POLICY, true, Duration::ZERO, true),
+            (POLICY, false, OLD, true),
+            (HOLD, false, Duration::ZERO, true),
+        ] {
+            assert_eq!(is_asked_about(policy, is_doubtful, age), expected, "{policy:?} {is_doubtful} {age:?}");
+        }
+    }
+
+    #[test]
+    fn what_sms_api_says_of_a_claim_decides_whether_a_message_is_sent() {
+        use ClaimOutcome::{ClaimedBefore, Final, Granted, MessageNotFound, Outdated};
+        for (claimed, resend, hold) in [
+            (Granted, Permission::Send, Permission::Send),
+            (ClaimedBefore, Permission::Send, Permission::Hold),
+            (Final, Permission::Skip, Permission::Skip),
+            (Outdated, Permission::Skip, Permission::Skip),
+            (MessageNotFound, Permission::UnknownMessage, Permission::UnknownMessage),
+        ] {
+            assert_eq!([permission(claimed, POLICY), permission(claimed, HOLD)], [resend, hold], "{claimed:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! them to sms-api.
 //!
 //! [`serve`] wires the parts; each of them knows one thing: [`consumer`] Kafka, [`provider`] the way to
-//! phones, [`reporter`] sms-api, [`decide`] the delivery policy. [`processing`] is the story of one record.
+//! phones, [`sms_api`] sms-api, [`decide`] the delivery policy. [`processing`] is the story of one record.
 
 pub mod config;
 pub mod consumer;
@@ -12,7 +12,7 @@ pub mod pace;
 pub mod processing;
 pub mod provider;
 pub mod record;
-pub mod reporter;
+pub mod sms_api;
 
 mod backoff;
 mod duration;
@@ -36,7 +36,7 @@ use self::{
     pace::{Pace, Throttle},
     processing::Processing,
     provider::Provider,
-    reporter::Reporter,
+    sms_api::SmsApi,
 };
 
 /// How long the last commit and leaving the group may take after the drain; longer only when no broker
@@ -49,16 +49,16 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let health = Health::default();
-    let reporter =
-        Reporter::new(&config.report_url, &config.internal_token_file, health.check("sms-api"), metrics.clone())?;
+    let sms_api =
+        SmsApi::new(&config.report_url, &config.internal_token_file, health.check("sms-api"), metrics.clone())?;
     let dead_letters = DeadLetters::new(&config.dead_letter_topic, &config.kafka, health.check("dead-letters"))?;
-    let reports_are_held_up = reporter.is_held_up();
+    let sms_api_is_held_up = sms_api.is_held_up();
     let throttle = Throttle::new(Pace::new(config.provider.messages_per_second));
     let processing = Arc::new(Processing {
         provider: Provider::new(&config.provider),
         throttle: throttle.clone(),
         policy: config.policy(),
-        reporter,
+        sms_api,
         dead_letters,
         metrics: metrics.clone(),
     });
@@ -68,7 +68,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let _stop_at_the_latest = stop.clone().drop_guard();
     let (load, loads) = watch::channel(None);
     let outside =
-        Outside { check: health.check("kafka"), metrics, on_hold: reports_are_held_up, throttle, load, shutdown: stop };
+        Outside { check: health.check("kafka"), metrics, on_hold: sms_api_is_held_up, throttle, load, shutdown: stop };
     let left = consumer::start(consumer, &config.kafka, outside, move |record, leaving| {
         let processing = Arc::clone(&processing);
         async move { processing.process(record, leaving).await }

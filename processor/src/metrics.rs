@@ -19,6 +19,7 @@ pub struct Metrics {
     processed: Family<OneLabel, Counter>,
     attempts: Counter,
     reports: Family<OneLabel, Counter>,
+    claims: Family<OneLabel, Counter>,
     breaker: Gauge,
     dead_letters: Counter,
     in_flight: Gauge,
@@ -39,13 +40,15 @@ pub enum Processed {
     Expired,
     /// Reported as perhaps sent.
     Unknown,
+    /// Left as it was, because sms-api says that it is final or that a later attempt is under way.
+    Skipped,
     /// Put on the dead letter topic.
     DeadLetter,
 }
 
-/// How one try to tell sms-api of a message ended.
+/// How one try to tell or ask sms-api of a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reported {
+pub enum Exchanged {
     /// sms-api took it.
     Accepted,
     /// sms-api knows no such message.
@@ -79,6 +82,7 @@ impl Metrics {
             processed: Family::default(),
             attempts: Counter::default(),
             reports: Family::default(),
+            claims: Family::default(),
             breaker: Gauge::default(),
             dead_letters: Counter::default(),
             in_flight: Gauge::default(),
@@ -96,6 +100,11 @@ impl Metrics {
         registry.register("sms_processed", "Records worked off, by how it ended", metrics.processed.clone());
         registry.register("sms_processing_attempts", "Attempts to send made at the provider", metrics.attempts.clone());
         registry.register("sms_report", "Delivery reports sent, by result", metrics.reports.clone());
+        registry.register(
+            "sms_claim",
+            "Claims of messages made before they are sent, by result",
+            metrics.claims.clone(),
+        );
         registry.register(
             "sms_report_breaker_open",
             "1 while delivery reports are held up, and no records are taken, because too many reports failed",
@@ -129,6 +138,7 @@ impl Metrics {
             Processed::Failed => "failed",
             Processed::Expired => "expired",
             Processed::Unknown => "unknown",
+            Processed::Skipped => "skipped",
             Processed::DeadLetter => {
                 self.dead_letters.inc();
                 "dead_letter"
@@ -144,17 +154,13 @@ impl Metrics {
     }
 
     /// So many delivery reports were sent.
-    pub fn reported(&self, result: Reported, reports: usize) {
-        let result = match result {
-            Reported::Accepted => "accepted",
-            Reported::UnknownMessage => "unknown_message",
-            Reported::Invalid => "invalid",
-            Reported::Unauthorized => "unauthorized",
-            Reported::Throttled => "throttled",
-            Reported::Unavailable => "unavailable",
-            Reported::Unreachable => "unreachable",
-        };
-        self.reports.get_or_create(&[("result", result)]).inc_by(u64::try_from(reports).unwrap_or(u64::MAX));
+    pub fn reported(&self, how: Exchanged, reports: usize) {
+        count(&self.reports, how, reports);
+    }
+
+    /// So many claims were made.
+    pub fn claimed(&self, how: Exchanged, claims: usize) {
+        count(&self.claims, how, claims);
     }
 
     /// Reports are held up, or no longer.
@@ -190,4 +196,17 @@ impl Metrics {
     pub fn assigned(&self, count: usize) {
         self.assigned.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
+}
+
+fn count(counters: &Family<OneLabel, Counter>, how: Exchanged, by: usize) {
+    let result = match how {
+        Exchanged::Accepted => "accepted",
+        Exchanged::UnknownMessage => "unknown_message",
+        Exchanged::Invalid => "invalid",
+        Exchanged::Unauthorized => "unauthorized",
+        Exchanged::Throttled => "throttled",
+        Exchanged::Unavailable => "unavailable",
+        Exchanged::Unreachable => "unreachable",
+    };
+    counters.get_or_create(&[("result", result)]).inc_by(u64::try_from(by).unwrap_or(u64::MAX));
 }

@@ -111,12 +111,10 @@ impl Offsets {
     pub fn finish(&mut self, offset: i64, turn: u32) {
         let Ok(index) = self.window.binary_search_by_key(&offset, |record| record.offset) else { return };
         let record = &mut self.window[index];
-        if record.turn == turn {
-            if !mem::replace(&mut record.finished, true) {
-                self.is_due = true;
-                self.finished += 1;
-                self.advance();
-            }
+        if record.turn == turn && !mem::replace(&mut record.finished, true) {
+            self.is_due = true;
+            self.finished += 1;
+            self.advance();
         }
     }
 

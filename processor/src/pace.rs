@@ -53,8 +53,8 @@ impl Pace {
             return if self.is_limited() { Err(now + LATER) } else { Ok(()) };
         };
         let due = self.due.unwrap_or(now).max(now);
-        if due > now + EARLY {
-            return Err(due - EARLY);
+        if let Some(wait) = due.duration_since(now).checked_sub(EARLY).filter(|wait| !wait.is_zero()) {
+            return Err(now + wait);
         }
         self.due = Some(due + interval);
         Ok(())

@@ -1,4 +1,4 @@
-//! The way of one record: decode, send, decide, report; or the dead letter topic.
+//! The way of one record: decode, ask, send, decide, report; or the dead letter topic.
 //!
 //! Tells when the record is finished, so that its offset may be committed. Knows neither Kafka nor
 //! HTTP, only who speaks them.
@@ -8,20 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::{DeliveryReport, DeliveryStatus, SmsRequested, SmsRequestedV1};
+use contract::{Claim, DeliveryReport, DeliveryStatus, SmsRequested, SmsRequestedV1};
 use futures::FutureExt;
 use jiff::Timestamp;
 use telemetry::trace_context::{continue_trace, traceparent_of};
 use tracing::{Instrument, Span};
 
 use crate::{
-    consumer::{DeadLetters, HowEnded, Leaving},
-    decide::{Decision, Policy, decide, has_expired},
+    consumer::{DeadLetters, HowEnded, Leaving, Unprocessable},
+    decide::{Decision, OnUnknownOutcome, Permission, Policy, decide, has_expired, is_asked_about, permission},
     metrics::{Metrics, Processed},
     pace::Throttle,
     provider::{Provider, Send},
     record::Record,
-    reporter::{Answer, Reporter},
+    sms_api::{Answer, Reported, SmsApi},
 };
 
 /// Everybody that a record meets on its way.
@@ -33,20 +33,22 @@ pub struct Processing {
     pub throttle: Throttle,
     /// How patient we are with the provider.
     pub policy: Policy,
-    /// Who tells sms-api.
-    pub reporter: Reporter,
+    /// Who tells and asks sms-api.
+    pub sms_api: SmsApi,
     /// Where records go that cannot be processed.
     pub dead_letters: DeadLetters,
     /// What is counted.
     pub metrics: Metrics,
 }
 
-/// Why a record goes to the dead letter topic.
-struct Unprocessable {
-    /// For logs: holds nothing of the record.
-    kind: &'static str,
-    /// For the dead letter: may quote the record.
-    error: String,
+/// Why the work on a record ends before its message is sent.
+enum Ended {
+    /// It is left to somebody else.
+    Left,
+    /// There is nothing to do.
+    Skipped,
+    /// It goes to the dead letter topic.
+    Unprocessable(Unprocessable),
 }
 
 impl Processing {
@@ -59,47 +61,37 @@ impl Processing {
         }
         let Some(processed) = self.finish(&record, &leaving).instrument(span).await else { return HowEnded::Abandoned };
         self.metrics.processed(processed, started.elapsed());
-        HowEnded::Finished { failed: processed != Processed::Sent }
+        HowEnded::Finished { failed: !matches!(processed, Processed::Sent | Processed::Skipped) }
     }
 
     /// `None` when the record is left to somebody else.
     async fn finish(&self, record: &Record, leaving: &Leaving) -> Option<Processed> {
-        // A record that makes us panic would do so again after every restart, and stop its partition.
-        let unprocessable = match AssertUnwindSafe(self.deliver(record, leaving)).catch_unwind().await {
-            Ok(Ok(status)) => return Some(status?.into()),
-            Ok(Err(unprocessable)) => unprocessable,
-            Err(_) => Unprocessable { kind: "panic", error: "the processor panicked over this record".to_owned() },
+        let mut attempts = 0;
+        let delivered = AssertUnwindSafe(self.deliver(record, leaving, &mut attempts)).catch_unwind().await;
+        let unprocessable = match delivered {
+            Ok(Ok(status)) => return Some(status.into()),
+            Ok(Err(Ended::Left)) => return None,
+            Ok(Err(Ended::Skipped)) => return Some(Processed::Skipped),
+            Ok(Err(Ended::Unprocessable(unprocessable))) => unprocessable,
+            // A record that makes us panic would do so again after every restart, and stop its partition.
+            Err(_) => Unprocessable::new("panic", "the processor panicked over this record"),
         };
         let origin = &record.origin;
         tracing::warn!(
-            kind = unprocessable.kind,
+            class = unprocessable.class,
             topic = &*origin.topic,
             partition = origin.partition,
             offset = origin.offset,
             "record goes to the dead letter topic"
         );
-        self.dead_letters.publish(record, &unprocessable.error).await;
+        self.dead_letters.publish(record, &unprocessable, attempts).await;
         Some(Processed::DeadLetter)
     }
 
-    /// `None` when the record is left to somebody else.
-    async fn deliver(&self, record: &Record, leaving: &Leaving) -> Result<Option<DeliveryStatus>, Unprocessable> {
-        let message = decode(&record.value)?;
+    async fn deliver(&self, record: &Record, leaving: &Leaving, attempts: &mut u32) -> Result<DeliveryStatus, Ended> {
+        let message = decode(&record.value).map_err(Ended::Unprocessable)?;
         let span = Span::current();
         span.record("message.id", tracing::field::display(message.message_id));
-        let Some(report) = self.send(&message, leaving).await else { return Ok(None) };
-        let status = report.status;
-        match self.reporter.report(report, traceparent_of(&span)).await {
-            Answer::Accepted => Ok(Some(status)),
-            Answer::UnknownMessage => {
-                Err(Unprocessable { kind: "unknown message", error: "sms-api knows no such message".to_owned() })
-            }
-            Answer::Invalid { reason } => Err(Unprocessable { kind: "invalid report", error: reason }),
-        }
-    }
-
-    /// Tries until the policy has seen enough, or it is too late. `None` when further attempts are left to somebody else.
-    async fn send(&self, message: &SmsRequestedV1, leaving: &Leaving) -> Option<DeliveryReport> {
         let mut report = DeliveryReport {
             message_id: message.message_id,
             status: DeliveryStatus::Expired,
@@ -108,9 +100,50 @@ impl Processing {
             attempt: Some(message.attempt),
             transient: false,
         };
+        match self.ask(record, &message).await? {
+            Permission::Send => self.send(&message, leaving, &mut report, attempts).await?,
+            Permission::Skip => return Err(Ended::Skipped),
+            Permission::UnknownMessage => return Err(Ended::Unprocessable(Unprocessable::unknown_message())),
+            Permission::Hold => {
+                report.status = DeliveryStatus::Unknown;
+                let reason = "it may have been sent: a processor ended before it could tell";
+                report.failure_reason = Some(reason.to_owned());
+            }
+        }
+        report.processed_at = Some(Timestamp::now());
+        let status = report.status;
+        match self.sms_api.report(report, traceparent_of(&span)).await {
+            Answer::Of(Reported::Accepted) => Ok(status),
+            Answer::Of(Reported::UnknownMessage) => Err(Ended::Unprocessable(Unprocessable::unknown_message())),
+            Answer::Invalid { reason } => Err(Ended::Unprocessable(Unprocessable::new("invalid-report", reason))),
+        }
+    }
+
+    /// Whether the message may be sent; sms-api is asked only where the policy doubts it.
+    async fn ask(&self, record: &Record, message: &SmsRequestedV1) -> Result<Permission, Ended> {
+        let age = record.put_at.and_then(|put_at| Duration::try_from(Timestamp::now().duration_since(put_at)).ok());
+        if !is_asked_about(self.policy, record.is_doubtful, age.unwrap_or_default()) {
+            return Ok(Permission::Send);
+        }
+        let claim = Claim { message_id: message.message_id, attempt: message.attempt };
+        match self.sms_api.claim(claim, traceparent_of(&Span::current())).await {
+            Answer::Of(claimed) => Ok(permission(claimed, self.policy)),
+            Answer::Invalid { reason } => Err(Ended::Unprocessable(Unprocessable::new("invalid-claim", reason))),
+        }
+    }
+
+    /// Tries until the policy has seen enough, or it is too late; `report` tells what came of it.
+    async fn send(
+        &self,
+        message: &SmsRequestedV1,
+        leaving: &Leaving,
+        report: &mut DeliveryReport,
+        attempts: &mut u32,
+    ) -> Result<(), Ended> {
         let mut attempt = 1;
         while !has_expired(message.expires_at, Timestamp::now()) {
             self.metrics.attempted();
+            *attempts += 1;
             let outcome = self.provider.send(message).await;
             match decide(outcome, attempt, self.policy, fastrand::f64()) {
                 Decision::ReportSent { .. } => {
@@ -118,12 +151,13 @@ impl Processing {
                     break;
                 }
                 Decision::ReportFailed { reason, transient } => {
-                    (report.status, report.failure_reason, report.transient) =
-                        (DeliveryStatus::Failed, Some(reason), transient);
+                    report.status = DeliveryStatus::Failed;
+                    (report.failure_reason, report.transient) = (Some(reason), transient);
                     break;
                 }
                 Decision::ReportUnknown { reason } => {
-                    (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason));
+                    report.status = DeliveryStatus::Unknown;
+                    report.failure_reason = Some(reason);
                     break;
                 }
                 Decision::RetryAfter(delay) => {
@@ -136,20 +170,20 @@ impl Processing {
                 }
             }
         }
-        report.processed_at = Some(Timestamp::now());
-        Some(report)
+        Ok(())
     }
 
-    /// Waits until the next attempt may be made; `None` when that is somebody else's. The message is not with the provider
-    /// meanwhile, so whoever gets its partition need not wait for us.
-    async fn wait(&self, delay: Duration, leaving: &Leaving) -> Option<()> {
+    /// Waits until the next attempt may be made. The message is not with the provider meanwhile, so whoever gets its
+    /// partition need not wait for us; only a message that nobody else would dare to send stays with us.
+    async fn wait(&self, delay: Duration, leaving: &Leaving) -> Result<(), Ended> {
+        let is_ours_alone = self.policy.on_unknown_outcome == OnUnknownOutcome::Hold;
         let may_be_made = async {
             tokio::time::sleep(delay).await;
             self.throttle.until_admitted().await;
         };
         tokio::select! {
-            () = may_be_made => Some(()),
-            () = leaving.soon.cancelled() => None,
+            () = may_be_made => Ok(()),
+            () = leaving.soon.cancelled(), if !is_ours_alone => Err(Ended::Left),
         }
     }
 }
@@ -157,7 +191,7 @@ impl Processing {
 fn decode(value: &[u8]) -> Result<SmsRequestedV1, Unprocessable> {
     match serde_json::from_slice(value) {
         Ok(SmsRequested::V1(message)) => Ok(message),
-        Err(error) => Err(Unprocessable { kind: "undecodable", error: error.to_string() }),
+        Err(error) => Err(Unprocessable::new("undecodable", error.to_string())),
     }
 }
 
@@ -178,8 +212,8 @@ mod tests {
 
     #[track_caller]
     fn check(value: &[u8], expected: &str) {
-        let Err(Unprocessable { kind, error }) = decode(value) else { panic!("decoded: {value:?}") };
-        assert_eq!(kind, "undecodable");
+        let Err(Unprocessable { class, error }) = decode(value) else { panic!("decoded: {value:?}") };
+        assert_eq!(class, "undecodable");
         assert!(error.contains(expected), "{error}");
     }
 

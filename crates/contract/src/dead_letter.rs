@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// queue). Where it came from is told by the headers [`crate::headers::ORIGIN_TOPIC`] and its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMessage {
-    /// The original value: as it was when it is UTF-8, otherwise with replacement characters.
+    /// The original value: as it was when it is UTF-8, otherwise in base64, which [`crate::headers::MESSAGE_ENCODING`] says.
     pub message: String,
     /// Why it could not be processed.
     pub error: String,

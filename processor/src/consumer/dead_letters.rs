@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use contract::{FailedMessage, headers};
 use jiff::Timestamp;
 use rdkafka::{
@@ -26,6 +27,27 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of an error a dead letter keeps, in characters: some quote the whole value.
 const LONGEST_ERROR: usize = 1000;
+
+/// Why a record cannot be processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprocessable {
+    /// The kind of error, one of a few words that hold nothing of the record.
+    pub class: &'static str,
+    /// In words, which may quote the record.
+    pub error: String,
+}
+
+impl Unprocessable {
+    /// With these words.
+    pub fn new(class: &'static str, error: impl Into<String>) -> Self {
+        Self { class, error: error.into() }
+    }
+
+    /// Its message was never accepted, or its row is gone.
+    pub fn unknown_message() -> Self {
+        Self::new("unknown-message", "sms-api knows no such message")
+    }
+}
 
 /// Publishes dead letters. Cheap to clone; clones share one producer.
 #[derive(Clone)]
@@ -67,15 +89,19 @@ impl DeadLetters {
         Ok(Self { shared: Arc::new(Shared { topic: topic.to_owned(), config, producer, outage }) })
     }
 
-    /// Returns only when Kafka has acknowledged the dead letter.
-    pub async fn publish(&self, record: &Record, error: &str) {
-        let mut message = String::from_utf8_lossy(&record.value).into_owned();
-        let reason = bounded(error);
+    /// Returns only when Kafka has acknowledged the dead letter of a record that was given to the provider so often.
+    pub async fn publish(&self, record: &Record, unprocessable: &Unprocessable, attempts: u32) {
+        let (mut message, is_encoded) = match std::str::from_utf8(&record.value) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (BASE64_STANDARD.encode(&record.value), true),
+        };
+        let headers = headers(record, unprocessable, attempts, is_encoded);
+        let reason = bounded(&unprocessable.error);
         let mut error = reason.clone();
         let mut delays = backoff::delays();
         loop {
             let letter = FailedMessage { message, error, timestamp: Timestamp::now() };
-            let result = self.shared.try_publish(record, &letter).await;
+            let result = self.shared.try_publish(&letter, headers.clone()).await;
             FailedMessage { message, error, .. } = letter;
             match result {
                 Ok(()) => return self.shared.outage.succeeded(),
@@ -95,10 +121,10 @@ impl DeadLetters {
 }
 
 impl Shared {
-    async fn try_publish(&self, record: &Record, letter: &FailedMessage) -> Result<(), KafkaError> {
+    async fn try_publish(&self, letter: &FailedMessage, headers: OwnedHeaders) -> Result<(), KafkaError> {
         let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let payload = serde_json::to_vec(letter).unwrap_or_default();
-        let message = FutureRecord::<(), _>::to(&self.topic).payload(&payload).headers(origin_headers(record));
+        let message = FutureRecord::<(), _>::to(&self.topic).payload(&payload).headers(headers);
         producer.send(message, Timeout::After(TIMEOUT)).await.map(drop).map_err(|(error, _)| error)
     }
 
@@ -132,16 +158,22 @@ fn bounded(error: &str) -> String {
     }
 }
 
-fn origin_headers(record: &Record) -> OwnedHeaders {
+fn headers(record: &Record, unprocessable: &Unprocessable, attempts: u32, is_encoded: bool) -> OwnedHeaders {
     let origin = &record.origin;
     let headers = OwnedHeaders::new()
         .insert(Header { key: headers::ORIGIN_TOPIC, value: Some(&*origin.topic) })
         .insert(Header { key: headers::ORIGIN_PARTITION, value: Some(&origin.partition.to_string()) })
-        .insert(Header { key: headers::ORIGIN_OFFSET, value: Some(&origin.offset.to_string()) });
-    match &record.traceparent {
-        Some(traceparent) => headers.insert(Header { key: headers::TRACEPARENT, value: Some(traceparent) }),
-        None => headers,
-    }
+        .insert(Header { key: headers::ORIGIN_OFFSET, value: Some(&origin.offset.to_string()) })
+        .insert(Header { key: headers::ERROR_CLASS, value: Some(unprocessable.class) })
+        .insert(Header { key: headers::ATTEMPTS, value: Some(&attempts.to_string()) });
+    let optional = [
+        (headers::MESSAGE_ENCODING, is_encoded.then_some(headers::BASE64)),
+        (headers::TRACEPARENT, record.traceparent.as_deref()),
+    ];
+    optional
+        .into_iter()
+        .filter(|(_, value)| value.is_some())
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value }))
 }
 
 fn is_too_large(error: &KafkaError) -> bool {

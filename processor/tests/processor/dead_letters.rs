@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::{
     harness::Serving,
@@ -19,7 +20,10 @@ async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_parti
     let control_characters = vec![1; 600_000];
     // The error over this quotes all of it, which alone is above what Kafka takes.
     let quoted_in_its_error = format!(r#"{{"version":"1","attempt":"{}"}}"#, r#"\""#.repeat(300_000));
-    let poison: [Option<&[u8]>; 9] = [
+    let deep = "[".repeat(200_000);
+    // About as large as a record can be, and a third larger in base64.
+    let largest = [b"\xff".repeat(600_000), vec![b'x'; 399_000]].concat();
+    let poison: [Option<&[u8]>; 12] = [
         Some(b"not json"),
         Some(b"\xff\xfe\x00{}"),
         Some(b""),
@@ -29,6 +33,9 @@ async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_parti
         Some(b"\0\0\0\0"),
         Some(&control_characters),
         Some(quoted_in_its_error.as_bytes()),
+        Some(deep.as_bytes()),
+        Some(&largest),
+        Some(br#"{"version":"1","messageId":null,"recipient":null}"#),
     ];
     let mut good = Vec::new();
     for (number, value) in poison.iter().enumerate() {
@@ -41,7 +48,7 @@ async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_parti
     good.extend(topics.request(5).await);
     report_end.until_all(&good).await;
     let mut letters = topics.dead_letters(poison.len()).await;
-    processor.until_metric("sms_dead_letters_total", 9.0).await;
+    processor.until_metric("sms_dead_letters_total", 12.0).await;
     processor.stop().await;
 
     assert_eq!(topics.lag().await, 0);
@@ -52,7 +59,12 @@ async fn poison_between_good_records_goes_to_the_dead_letters_once_and_the_parti
         assert_eq!(dead.headers["origin-partition"], "0");
         assert_eq!(dead.headers["origin-offset"], (2 * number + 1).to_string());
         assert_eq!(dead.headers["traceparent"], TRACEPARENT);
-        let original = String::from_utf8_lossy(value.unwrap_or_default());
+        assert_eq!((&*dead.headers["error-class"], &*dead.headers["attempts"]), ("undecodable", "0"));
+        let value = value.unwrap_or_default();
+        let is_text = std::str::from_utf8(value).is_ok();
+        assert_eq!(dead.headers.get("message-encoding").map(String::as_str), (!is_text).then_some("base64"));
+        let original =
+            if is_text { String::from_utf8_lossy(value).into_owned() } else { BASE64_STANDARD.encode(value) };
         assert!(original.starts_with(&dead.letter.message), "value {number}");
         let cut = dead.letter.error.contains("(value cut to ");
         assert_eq!(cut, original.len() > 500_000, "{}", dead.letter.error);
@@ -101,5 +113,8 @@ async fn what_sms_api_will_never_take_goes_to_the_dead_letters_with_its_reason()
     };
     assert_eq!(letters.len(), 2);
     assert_eq!(error_of(unknown_id), "sms-api knows no such message");
-    assert_eq!(error_of(invalid_id), "sms-api finds the report invalid: as the test wants");
+    assert_eq!(error_of(invalid_id), "sms-api finds the delivery report invalid: as the test wants");
+    let classes: BTreeSet<_> = letters.iter().map(|dead| dead.headers["error-class"].as_str()).collect();
+    assert_eq!(classes, BTreeSet::from(["invalid-report", "unknown-message"]));
+    assert!(letters.iter().all(|dead| dead.headers["attempts"] == "1"));
 }

@@ -17,3 +17,4 @@ mod settings;
 mod shutdown;
 mod topics;
 mod traces;
+mod unknown;

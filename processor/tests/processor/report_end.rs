@@ -1,4 +1,4 @@
-//! An HTTP server in sms-api's place that takes delivery reports and answers as a test wants.
+//! An HTTP server in sms-api's place that takes claims and delivery reports, and answers as a test wants.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use contract::{DeliveryReport, DeliveryReports, ReportOutcome, ReportResult, ReportResults, problem::PROBLEM_TYPES};
+use contract::{
+    Claim, ClaimOutcome, ClaimResult, ClaimResults, Claims, DeliveryReport, DeliveryReports, DeliveryStatus,
+    ReportOutcome, ReportResult, ReportResults, problem::PROBLEM_TYPES,
+};
 use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
@@ -32,6 +35,8 @@ type Answer = Box<dyn Fn(&DeliveryReport) -> StatusCode + Send + Sync>;
 struct Shared {
     token: Mutex<String>,
     answer: Mutex<Answer>,
+    outage: Mutex<Option<StatusCode>>,
+    claimed: Mutex<Vec<Claim>>,
     received: watch::Sender<Vec<Received>>,
     requests: watch::Sender<usize>,
 }
@@ -52,10 +57,15 @@ impl ReportEnd {
         let shared = Arc::new(Shared {
             token: Mutex::new(token),
             answer: Mutex::new(Box::new(|_| StatusCode::OK)),
+            outage: Mutex::default(),
+            claimed: Mutex::default(),
             received: watch::Sender::default(),
             requests: watch::Sender::default(),
         });
-        let routes = Router::new().route("/v1/internal/delivery-reports", post(take)).with_state(Arc::clone(&shared));
+        let routes = Router::new()
+            .route("/v1/internal/delivery-reports", post(take))
+            .route("/v1/internal/claims", post(claim))
+            .with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { address, token_file, shared }
     }
@@ -72,6 +82,16 @@ impl ReportEnd {
     /// are none of sms-api's, and any other one decides for the whole batch.
     pub fn answer(&self, answer: impl Fn(&DeliveryReport) -> StatusCode + Send + Sync + 'static) {
         *self.shared.answer.lock().expect("lock") = Box::new(answer);
+    }
+
+    /// Answers everything with this status from now on; with none, as otherwise.
+    pub fn fail(&self, outage: impl Into<Option<StatusCode>>) {
+        *self.shared.outage.lock().expect("lock") = outage.into();
+    }
+
+    /// The claims that were granted.
+    pub fn claimed(&self) -> Vec<Claim> {
+        self.shared.claimed.lock().expect("lock").clone()
     }
 
     /// Expects another token from now on.
@@ -123,12 +143,41 @@ impl Drop for ReportEnd {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<DeliveryReports>) -> Response {
+/// The status of a request that is not even looked at.
+fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<StatusCode> {
     shared.requests.send_modify(|requests| *requests += 1);
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let expected = format!("Bearer {}", shared.token.lock().expect("lock"));
-    if text(header::AUTHORIZATION.as_str()) != Some(expected) {
-        return StatusCode::UNAUTHORIZED.into_response();
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let unauthorized = (given != Some(&expected)).then_some(StatusCode::UNAUTHORIZED);
+    unauthorized.or(*shared.outage.lock().expect("lock"))
+}
+
+/// Grants each attempt once, as sms-api does.
+async fn claim(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<Claims>) -> Response {
+    if let Some(status) = refusal(&shared, &headers) {
+        return status.into_response();
+    }
+    let mut claimed = shared.claimed.lock().expect("lock");
+    let received = shared.received.borrow();
+    let is_final =
+        |id: Uuid| received.iter().any(|one| one.report.message_id == id && one.report.status == DeliveryStatus::Sent);
+    let results = batch.claims.into_iter().map(|claim| {
+        let outcome = if is_final(claim.message_id) {
+            ClaimOutcome::Final
+        } else if claimed.contains(&claim) {
+            ClaimOutcome::ClaimedBefore
+        } else {
+            claimed.push(claim);
+            ClaimOutcome::Granted
+        };
+        ClaimResult { message_id: claim.message_id, outcome }
+    });
+    Json(ClaimResults { results: results.collect() }).into_response()
+}
+
+async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<DeliveryReports>) -> Response {
+    if let Some(status) = refusal(&shared, &headers) {
+        return status.into_response();
     }
     let statuses: Vec<_> = {
         let answer = shared.answer.lock().expect("lock");
@@ -139,14 +188,14 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch)
         let kind = (status == StatusCode::BAD_REQUEST).then(|| format!("{PROBLEM_TYPES}invalid-fields"));
         return (status, Json(serde_json::json!({ "type": kind, "detail": "as the test wants" }))).into_response();
     }
-    let traceparent = text(contract::headers::TRACEPARENT);
+    let traceparent = headers.get(contract::headers::TRACEPARENT).and_then(|value| value.to_str().ok());
     let mut results = Vec::new();
     for (report, status) in batch.reports.into_iter().zip(statuses) {
         let is_known = status.is_success();
         let outcome = if is_known { ReportOutcome::Changed } else { ReportOutcome::MessageNotFound };
         results.push(ReportResult { message_id: report.message_id, outcome });
         if is_known {
-            let traceparent = traceparent.clone();
+            let traceparent = traceparent.map(ToOwned::to_owned);
             shared.received.send_modify(|received| received.push(Received { report, traceparent }));
         }
     }

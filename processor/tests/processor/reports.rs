@@ -10,12 +10,12 @@ use crate::{harness::Serving, report_end::ReportEnd, topics::Topics};
 /// Messages wait while reports fail, readiness tells why, and everything arrives once they pass again.
 async fn check_outage(during: StatusCode, reason: &str) {
     let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
-    report_end.answer(move |_| during);
+    report_end.fail(during);
     let ids = topics.request(100).await;
     let processor = Serving::start(&topics, &report_end, &[]).await;
     processor.until_readiness(reason).await;
     assert_eq!(topics.committed().await, 0);
-    report_end.answer(|_| StatusCode::OK);
+    report_end.fail(None);
     report_end.until_all(&ids).await;
     processor.until_readiness(r#"{"name":"sms-api","status":"UP"}"#).await;
     processor.stop().await;
@@ -56,7 +56,7 @@ async fn reports_outlast_an_sms_api_that_is_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_too_many_reports_fail_no_records_are_taken_and_it_heals_by_itself() {
     let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
-    report_end.answer(|_| StatusCode::SERVICE_UNAVAILABLE);
+    report_end.fail(StatusCode::SERVICE_UNAVAILABLE);
     let mut ids = topics.request(10).await;
     let processor = Serving::start(&topics, &report_end, &[]).await;
     processor.until_metric("sms_report_breaker_open", 1.0).await;
@@ -68,7 +68,7 @@ async fn while_too_many_reports_fail_no_records_are_taken_and_it_heals_by_itself
     assert_eq!(topics.lag().await, 60);
     processor.until_metric("kafka_consumer_records_consumed_total", 10.0).await;
 
-    report_end.answer(|_| StatusCode::OK);
+    report_end.fail(None);
     report_end.until_all(&ids).await;
     processor.until_metric("sms_report_breaker_open", 0.0).await;
     processor.stop().await;

@@ -120,7 +120,8 @@ impl Topics {
             let header = Header { key: contract::headers::TRACEPARENT, value: traceparent };
             record = record.headers(OwnedHeaders::new().insert(header));
         }
-        self.producer.send(record, TIMEOUT).await.expect("record is acknowledged");
+        let sent = self.producer.send(record, TIMEOUT).await;
+        sent.map_err(|(error, _)| error).expect("record is acknowledged");
     }
 
     /// How far the group has come in every partition of `lanes`.

@@ -1,12 +1,12 @@
-//! One request with a batch of reports, and what its answer means.
+//! One request with a batch of questions, and what its answer means.
 
-use std::{path::Path, time::Duration};
+use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use contract::{DeliveryReport, DeliveryReports, ReportOutcome, ReportResults, problem::PROBLEM_TYPES};
+use contract::problem::PROBLEM_TYPES;
 use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
 
-use super::{Answer, UNDER_WAY, token::Token};
+use super::{exchange::Exchange, gather::UNDER_WAY, token::Token};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,20 +18,30 @@ const LONGEST_DETAIL: usize = 500;
 #[derive(Debug)]
 pub(super) struct Requests {
     client: Client,
-    url: Url,
+    base: Url,
     token: Token,
 }
 
-/// What sms-api says of a batch that it has read.
+/// Where questions of one kind go.
+#[derive(Debug)]
+pub(super) struct Endpoint<E> {
+    requests: Arc<Requests>,
+    url: Url,
+    exchange: PhantomData<E>,
+}
+
+/// What sms-api says of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Its last word on each report, in their order.
-    OfEach(Vec<Answer>),
+pub(super) enum Verdict<A> {
+    /// Its last word on each question, in their order.
+    OfEach(Vec<A>),
     /// It takes none of them, because something in one of them is invalid.
     Invalid {
         /// Why.
         reason: String,
     },
+    /// It cannot take them together; it might take each for itself.
+    Indigestible,
 }
 
 /// Why a batch has to be sent again.
@@ -63,38 +73,52 @@ impl Requests {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("sms-processor/", env!("CARGO_PKG_VERSION")))
             .build()
-            .context("cannot set up the HTTP client for delivery reports")?;
-        Ok(Self { client, url: endpoint(base)?, token })
+            .context("cannot set up the HTTP client for sms-api")?;
+        Ok(Self { client, base: base.clone(), token })
     }
 
-    /// Where requests go.
-    pub(super) fn url(&self) -> &Url {
-        &self.url
+    /// The URL that all endpoints lie below.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+}
+
+impl<E: Exchange> Endpoint<E> {
+    pub(super) fn new(requests: &Arc<Requests>) -> anyhow::Result<Self> {
+        let url = below(&requests.base, E::PATH)?;
+        Ok(Self { requests: Arc::clone(requests), url, exchange: PhantomData })
     }
 
     /// Reads the token again: it may have been rotated.
     pub(super) fn reload_token(&self) -> anyhow::Result<()> {
-        self.token.reload()
+        self.requests.token.reload()
     }
 
-    /// Sends the reports once.
+    /// Sends the questions once.
     pub(super) async fn send(
         &self,
-        reports: Vec<DeliveryReport>,
+        questions: Vec<E::Question>,
         traceparent: Option<&str>,
-    ) -> Result<Verdict, Failure> {
-        let count = reports.len();
-        let mut request = self.client.post(self.url.clone()).header(AUTHORIZATION, self.token.authorization());
+    ) -> Result<Verdict<E::Answer>, Failure> {
+        let count = questions.len();
+        let Requests { client, token, .. } = &*self.requests;
+        let mut request = client.post(self.url.clone()).header(AUTHORIZATION, token.authorization());
         if let Some(traceparent) = traceparent {
             request = request.header(contract::headers::TRACEPARENT, traceparent);
         }
-        let answer = answer(request.json(&DeliveryReports { reports })).await;
+        let answer = answer(request.json(&E::body(questions))).await;
         let (status, body) = answer.map_err(Failure::Unreachable)?;
-        judge(status, &body, count)
+        judge::<E>(status, &body, count)
     }
 }
 
 impl Failure {
+    /// Whether one question of many may be the cause: there is too much, or sms-api has a bug. While it cannot reach its
+    /// database it says 503.
+    pub(super) fn may_be_of_one(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::PAYLOAD_TOO_LARGE | StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
     /// In words for operators.
     pub(super) fn reason(&self) -> String {
         match self {
@@ -116,14 +140,14 @@ async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(StatusCode
     Ok((status, response.bytes().await?.into()))
 }
 
-/// What an answer to `count` reports means. A 400 in which sms-api itself speaks of the reports is final; one that
-/// somebody else on the way gave (a proxy), and any other refusal, passes once what is wrong is set right.
-fn judge(status: StatusCode, body: &[u8], count: usize) -> Result<Verdict, Failure> {
+/// What an answer to `count` questions means. A 400 in which sms-api itself speaks of them is final; one that somebody
+/// else on the way gave (a proxy), and any other refusal, passes once what is wrong is set right.
+fn judge<E: Exchange>(status: StatusCode, body: &[u8], count: usize) -> Result<Verdict<E::Answer>, Failure> {
     match status {
-        status if status.is_success() => of_each(body, count).map(Verdict::OfEach).ok_or(Failure::Unreadable),
+        status if status.is_success() => E::answers(body, count).map(Verdict::OfEach).ok_or(Failure::Unreadable),
         StatusCode::BAD_REQUEST => match serde_json::from_slice(body) {
             Ok(Problem { r#type: Some(kind), detail }) if kind.starts_with(PROBLEM_TYPES) => {
-                Ok(Verdict::Invalid { reason: invalid(detail.as_deref().unwrap_or_default()) })
+                Ok(Verdict::Invalid { reason: invalid::<E>(detail.as_deref().unwrap_or_default()) })
             }
             Ok(_) | Err(_) => Err(Failure::Status(status)),
         },
@@ -133,19 +157,10 @@ fn judge(status: StatusCode, body: &[u8], count: usize) -> Result<Verdict, Failu
     }
 }
 
-fn of_each(body: &[u8], count: usize) -> Option<Vec<Answer>> {
-    let ReportResults { results } = serde_json::from_slice(body).ok()?;
-    let answer = |outcome| match outcome {
-        ReportOutcome::Changed | ReportOutcome::Unchanged => Answer::Accepted,
-        ReportOutcome::MessageNotFound => Answer::UnknownMessage,
-    };
-    (results.len() == count).then(|| results.into_iter().map(|result| answer(result.outcome)).collect())
-}
-
-fn invalid(detail: &str) -> String {
+fn invalid<E: Exchange>(detail: &str) -> String {
     let separator = if detail.is_empty() { "" } else { ": " };
     let detail: String = detail.chars().take(LONGEST_DETAIL).collect();
-    format!("sms-api finds the report invalid{separator}{detail}")
+    format!("sms-api finds the {} invalid{separator}{detail}", E::NAME)
 }
 
 /// The cause that says most: "Connection refused" rather than "error sending request".
@@ -160,68 +175,63 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn endpoint(base: &Url) -> anyhow::Result<Url> {
+fn below(base: &Url, path: &str) -> anyhow::Result<Url> {
     let mut base = base.clone();
     if !base.path().ends_with('/') {
         base.set_path(&format!("{}/", base.path()));
     }
-    base.join("v1/internal/delivery-reports").with_context(|| format!("invalid REPORT_URL {base}"))
+    base.join(path).with_context(|| format!("invalid REPORT_URL {base}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Reported, reports::ReportExchange},
+        *,
+    };
 
-    fn verdict(status: u16, body: &str, count: usize) -> Option<Verdict> {
-        judge(StatusCode::from_u16(status).expect("a status code"), body.as_bytes(), count).ok()
-    }
-
-    #[test]
-    fn each_report_has_its_own_answer_in_the_order_of_the_reports() {
-        let body = r#"{"results":[
-            {"message_id":"019aa8f0-0000-7000-8000-000000000001","outcome":"CHANGED"},
-            {"message_id":"019aa8f0-0000-7000-8000-000000000002","outcome":"MESSAGE_NOT_FOUND"},
-            {"message_id":"019aa8f0-0000-7000-8000-000000000003","outcome":"UNCHANGED"}
-        ]}"#;
-        let answers = vec![Answer::Accepted, Answer::UnknownMessage, Answer::Accepted];
-        assert_eq!(verdict(200, body, 3), Some(Verdict::OfEach(answers)));
-    }
-
-    #[test]
-    fn a_success_that_does_not_tell_of_every_report_is_none() {
-        for body in ["", "<html>", "{}", r#"{"results":[]}"#] {
-            assert_eq!(verdict(200, body, 1), None, "{body}");
-        }
+    fn judged(status: u16, body: &str) -> Result<Verdict<Reported>, Failure> {
+        judge::<ReportExchange>(StatusCode::from_u16(status).expect("a status code"), body.as_bytes(), 1)
     }
 
     #[test]
     fn what_sms_api_finds_invalid_is_told_in_its_words() {
         let body = format!(r#"{{"type":"{PROBLEM_TYPES}invalid-fields","detail":"status is missing"}}"#);
-        let reason = "sms-api finds the report invalid: status is missing".to_owned();
-        assert_eq!(verdict(400, &body, 1), Some(Verdict::Invalid { reason }));
+        let reason = "sms-api finds the delivery report invalid: status is missing".to_owned();
+        assert_eq!(judged(400, &body).ok(), Some(Verdict::Invalid { reason }));
         let body = format!(r#"{{"type":"{PROBLEM_TYPES}invalid-fields"}}"#);
-        assert_eq!(verdict(400, &body, 1), Some(Verdict::Invalid { reason: invalid("") }));
+        let reason = "sms-api finds the delivery report invalid".to_owned();
+        assert_eq!(judged(400, &body).ok(), Some(Verdict::Invalid { reason }));
     }
 
     #[test]
     fn a_refusal_that_sms_api_did_not_give_costs_no_message() {
         for body in ["<html>", "{}", r#"{"type":null}"#, r#"{"type":"about:blank","detail":"bad"}"#] {
-            assert_eq!(verdict(400, body, 1), None, "{body}");
+            assert!(judged(400, body).is_err(), "{body}");
         }
         for status in [301, 401, 403, 404, 405, 408, 413, 415, 429, 500, 502, 503, 504] {
-            assert_eq!(verdict(status, "", 1), None, "{status}");
+            assert!(judged(status, "").is_err(), "{status}");
+        }
+        assert!(judged(200, "<html>").is_err(), "a success that tells nothing");
+    }
+
+    #[test]
+    fn only_what_one_question_can_bring_about_takes_a_batch_apart() {
+        for (status, expected) in [(413, true), (500, true), (502, false), (503, false), (504, false), (429, false)] {
+            let failure = judged(status, "").expect_err("a failure");
+            assert_eq!(failure.may_be_of_one(), expected, "{status}");
         }
     }
 
     #[test]
     fn the_endpoint_follows_the_base_url_with_and_without_a_path() {
         for (base, expected) in [
-            ("http://api:8081", "http://api:8081/v1/internal/delivery-reports"),
-            ("http://api:8081/", "http://api:8081/v1/internal/delivery-reports"),
-            ("http://api/sms", "http://api/sms/v1/internal/delivery-reports"),
+            ("http://api:8081", "http://api:8081/v1/internal/claims"),
+            ("http://api:8081/", "http://api:8081/v1/internal/claims"),
+            ("http://api/sms", "http://api/sms/v1/internal/claims"),
         ] {
             let base = Url::parse(base).expect("a URL");
-            assert_eq!(endpoint(&base).expect("an endpoint").as_str(), expected);
+            assert_eq!(below(&base, "v1/internal/claims").expect("an endpoint").as_str(), expected);
         }
     }
 }

@@ -1,0 +1,79 @@
+//! Messages that may have been sent before, and nobody knows.
+
+use std::collections::HashSet;
+
+use contract::DeliveryStatus;
+
+use crate::{
+    harness::{Process, Serving, count, flags, provider, until},
+    report_end::ReportEnd,
+    topics::Topics,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_hold_what_was_with_the_provider_at_a_kill_is_not_sent_again_and_becomes_unknown() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    let ids = topics.request(30).await;
+    let slow = provider(60_000, 60_000, 0, 0);
+    let hold = ("on-unknown-outcome", "hold");
+    let processor = Process::start(&flags(&topics, &report_end, &[("provider", &slow), hold]));
+    until("all claims", async || report_end.claimed().len(), |&claimed| claimed == 30).await;
+    processor.kill().await;
+
+    let processor = Serving::start(&topics, &report_end, &[hold]).await;
+    let received = report_end.until_all(&ids).await;
+    assert!(received.iter().all(|one| one.report.status == DeliveryStatus::Unknown), "{received:?}");
+    let reason = received[0].report.failure_reason.as_deref();
+    assert_eq!(reason, Some("it may have been sent: a processor ended before it could tell"));
+    assert!(processor.metric("sms_processing_attempts_total").await < 0.5);
+
+    let fresh = topics.request(20).await;
+    report_end.until_all(&fresh).await;
+    processor.until_metric("sms_processing_attempts_total", 20.0).await;
+    processor.until_metric(r#"sms_claim_total{result="accepted"}"#, 50.0).await;
+    processor.stop().await;
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_hold_an_attempt_that_is_not_answered_in_time_is_the_last() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let mute = r#"{"simulated":{"minDelay":"1h","maxDelay":"1h"},"timeout":"50ms"}"#;
+    let processor = Serving::start(&topics, &report_end, &[("provider", mute), ("on-unknown-outcome", "hold")]).await;
+    let ids = topics.request(10).await;
+    let received = report_end.until_all(&ids).await;
+    processor.until_metric("sms_processing_attempts_total", 10.0).await;
+    processor.stop().await;
+    for received in received {
+        assert_eq!(received.report.status, DeliveryStatus::Unknown);
+        let reason = received.report.failure_reason.as_deref();
+        assert_eq!(reason, Some("the provider did not answer within 50ms"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_has_committed_a_position_messages_that_are_final_are_not_sent_again() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    let mut ids = topics.request(40).await;
+    let first = Serving::start(&topics, &report_end, &[("consumer-group", &format!("{}-lost", topics.group))]).await;
+    report_end.until_all(&ids).await;
+    first.stop().await;
+
+    // Another group stands for one whose positions were lost.
+    ids.extend(topics.request(10).await);
+    let second = Serving::start(&topics, &report_end, &[]).await;
+    report_end.until_all(&ids).await;
+    second.until_metric(r#"sms_processed_total{outcome="skipped"}"#, 40.0).await;
+    second.until_metric("sms_processing_attempts_total", 10.0).await;
+    let reported: HashSet<_> = report_end.received().iter().map(|one| one.report.message_id).collect();
+    assert_eq!((report_end.received().len(), reported.len()), (50, 50));
+
+    // What comes afterwards is not doubted.
+    let claims = second.metric(r#"sms_claim_total{result="accepted"}"#).await;
+    let fresh = topics.request(20).await;
+    report_end.until_all(&fresh).await;
+    second.until_metric(r#"sms_claim_total{result="accepted"}"#, claims).await;
+    assert!((claims - count(50)).abs() < 0.5, "{claims} claims");
+    second.stop().await;
+    assert_eq!(topics.lag().await, 0);
+}
