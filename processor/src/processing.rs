@@ -99,6 +99,7 @@ impl Processing {
             processed_at: None,
             attempt: Some(message.attempt),
             transient: false,
+            provider_message_id: None,
         };
         match self.ask(record, &message).await? {
             Permission::Send => self.send(&message, leaving, &mut report, attempts).await?,
@@ -146,8 +147,9 @@ impl Processing {
             *attempts += 1;
             let outcome = self.provider.send(message).await;
             match decide(outcome, attempt, self.policy, fastrand::f64()) {
-                Decision::ReportSent { .. } => {
+                Decision::ReportSent { provider_message_id } => {
                     report.status = DeliveryStatus::Sent;
+                    report.provider_message_id = provider_message_id;
                     break;
                 }
                 Decision::ReportFailed { reason, transient } => {

@@ -15,6 +15,7 @@ create table message (
         status in ('PENDING', 'SENT', 'FAILED', 'SCHEDULED', 'CANCELED', 'EXPIRED', 'UNKNOWN')
     ),
     failure_reason text,
+    provider_message_id text,         -- what the provider calls it
     attempt integer not null default 1 check (attempt >= 1),
     priority text not null default 'normal' check (priority in ('high', 'normal', 'low')),
     updated_at timestamptz,           -- when the status last changed; null while it is the first one

@@ -76,6 +76,8 @@ pub struct Message {
     pub status: Status,
     /// Why it failed; only ever there when it did.
     pub failure_reason: Option<String>,
+    /// What the provider calls it.
+    pub provider_message_id: Option<String>,
     /// The present or last attempt, from 1.
     pub attempt: i32,
     /// Which lane it takes.
@@ -106,6 +108,7 @@ impl Message {
             text: Arc::clone(&new.text),
             status: new.status(),
             failure_reason: None,
+            provider_message_id: None,
             attempt: 1,
             priority: new.priority,
             changed_at: None,

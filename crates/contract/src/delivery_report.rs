@@ -22,6 +22,9 @@ pub struct DeliveryReport {
     /// Whether another attempt later may succeed; meaningless unless the message failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub transient: bool,
+    /// What the provider calls the message, if it gave it a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_message_id: Option<String>,
 }
 
 /// The outcomes that a delivery report can tell.

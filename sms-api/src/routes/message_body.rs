@@ -39,6 +39,8 @@ pub struct MessageBody {
     metadata: Option<Arc<Metadata>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message_id: Option<String>,
     attempt: i32,
     r#final: bool,
     segments: usize,
@@ -65,6 +67,7 @@ impl From<Message> for MessageBody {
             client_reference: message.client_reference,
             metadata: message.metadata,
             batch_id: message.batch_id,
+            provider_message_id: message.provider_message_id,
             attempt: message.attempt,
             segments,
             encoding,
@@ -85,6 +88,7 @@ mod tests {
             text: text.as_str().into(),
             status: Status::Failed,
             failure_reason: Some("blocked".to_owned()),
+            provider_message_id: Some("SM1".to_owned()),
             attempt: 2,
             changed_at: Some("2026-11-23T00:00:01.5Z".parse().expect("a time")),
             ..Message::just_stored(&new)
@@ -92,7 +96,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&MessageBody::from(message)).expect("a body encodes"),
             format!(
-                r#"{{"id":"01a205b3-d001-7000-8000-000000000000","sender":"+15550100","recipient":"+15550101","text":"{text}","status":"FAILED","failure_reason":"blocked","created_at":"2026-11-23T00:00:00.001Z","updated_at":"2026-11-23T00:00:01.5Z","priority":"normal","attempt":2,"final":true,"segments":2,"encoding":"UCS-2"}}"#
+                r#"{{"id":"01a205b3-d001-7000-8000-000000000000","sender":"+15550100","recipient":"+15550101","text":"{text}","status":"FAILED","failure_reason":"blocked","created_at":"2026-11-23T00:00:00.001Z","updated_at":"2026-11-23T00:00:01.5Z","priority":"normal","provider_message_id":"SM1","attempt":2,"final":true,"segments":2,"encoding":"UCS-2"}}"#
             )
         );
     }

@@ -18,6 +18,7 @@ pub fn parse(mut body: Map<String, Value>) -> Result<DeliveryReport, Vec<Violati
     let processed_at = take(&mut body, &PROCESSED_AT, &mut violations);
     let attempt = take(&mut body, &ATTEMPT, &mut violations);
     let transient = take(&mut body, &TRANSIENT, &mut violations).unwrap_or_default();
+    let provider_message_id = take(&mut body, &PROVIDER_MESSAGE_ID, &mut violations);
     match (message_id, status) {
         (Some(message_id), Some(status)) if violations.is_empty() => Ok(DeliveryReport {
             message_id,
@@ -26,10 +27,14 @@ pub fn parse(mut body: Map<String, Value>) -> Result<DeliveryReport, Vec<Violati
             processed_at,
             attempt,
             transient,
+            provider_message_id: provider_message_id.map(|id: String| storable(&id, LONGEST_PROVIDER_MESSAGE_ID)),
         }),
         _ => Err(violations),
     }
 }
+
+/// How much of a provider's name for a message is kept, in characters; those that are known have 36 at most.
+const LONGEST_PROVIDER_MESSAGE_ID: usize = 200;
 
 struct Field {
     name: &'static str,
@@ -79,6 +84,13 @@ const TRANSIENT: Field = Field {
     peer_name: "processDeliveryReport.deliveryReport.transient",
     required: None,
     malformed: "Transient must be true or false",
+};
+
+const PROVIDER_MESSAGE_ID: Field = Field {
+    name: "provider_message_id",
+    peer_name: "processDeliveryReport.deliveryReport.providerMessageId",
+    required: None,
+    malformed: "Provider message ID must be a string",
 };
 
 fn take<T: DeserializeOwned>(

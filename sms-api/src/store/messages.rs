@@ -31,6 +31,7 @@ pub(super) struct MessageRow {
     text: String,
     status: Status,
     failure_reason: Option<String>,
+    provider_message_id: Option<String>,
     attempt: i32,
     priority: Priority,
     updated_at: Option<jiff_sqlx::Timestamp>,
@@ -52,6 +53,7 @@ impl From<MessageRow> for Message {
             text: row.text.into(),
             status: row.status,
             failure_reason: row.failure_reason,
+            provider_message_id: row.provider_message_id,
             attempt: row.attempt,
             priority: row.priority,
             changed_at: time(row.updated_at),
@@ -204,8 +206,8 @@ impl Store {
             .run(async |db| {
                 sqlx::query_as!(
                     MessageRow,
-                    r#"select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
-                         retry_at, send_at, expires_at, batch_id, client_reference,
+                    r#"select id, sender, recipient, text, status, failure_reason, provider_message_id, attempt, priority,
+                         updated_at, retry_at, send_at, expires_at, batch_id, client_reference,
                          metadata as "metadata: Json<Metadata>"
                      from message where id = $1 and tenant = $2"#,
                     id,

@@ -33,6 +33,8 @@ impl Store {
         let reasons: Vec<Option<&str>> = reports.iter().map(|report| report.failure_reason.as_deref()).collect();
         let attempts: Vec<Option<i32>> = reports.iter().map(|report| report.attempt).collect();
         let transient: Vec<bool> = reports.iter().map(|report| report.transient).collect();
+        let provider_ids: Vec<Option<&str>> =
+            reports.iter().map(|report| report.provider_message_id.as_deref()).collect();
         let outcomes = self
             .run(async |db| {
                 sqlx::query_file!(
@@ -42,6 +44,7 @@ impl Store {
                     &reasons as &[Option<&str>],
                     &attempts as &[Option<i32>],
                     &transient,
+                    &provider_ids as &[Option<&str>],
                     retry.max_attempts,
                     interval(retry.every),
                 )

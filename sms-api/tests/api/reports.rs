@@ -39,6 +39,19 @@ async fn a_report_gives_a_pending_message_its_final_status(database: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
+async fn what_the_provider_calls_a_message_is_told_with_it(database: PgPool) {
+    let replica = Replica::start(&database, &Topic::create().await).await;
+    let id = replica.accepted("1").await;
+    assert_eq!(replica.message(&id).await["provider_message_id"], Value::Null);
+    let report = json!({ "message_id": id, "status": "SENT", "provider_message_id": "SM0123" });
+    assert_eq!(replica.report(&report).await.status(), 200);
+    assert_eq!(replica.message(&id).await["provider_message_id"], "SM0123");
+    let wrong = json!({ "message_id": id, "status": "SENT", "provider_message_id": 7 });
+    assert_eq!(replica.report(&wrong).await.status(), 400);
+    replica.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
 async fn a_final_status_never_changes_again(database: PgPool) {
     let replica = Replica::start(&database, &Topic::create().await).await;
     for first in ["SENT", "FAILED"] {

@@ -31,8 +31,8 @@ macro_rules! statements {
         Statements {
             // The last message looked at comes along, wanted or not, to tell where to go on.
             page: concat!(
-                "select id, sender, recipient, text, status, failure_reason, attempt, priority, updated_at,
-                     retry_at, send_at, expires_at, batch_id, client_reference, metadata, number, wanted
+                "select id, sender, recipient, text, status, failure_reason, provider_message_id, attempt, priority,
+                     updated_at, retry_at, send_at, expires_at, batch_id, client_reference, metadata, number, wanted
                  from (
                      select scanned.*, row_number() over (order by ",
                 $order,

@@ -1,8 +1,8 @@
 -- The limit keeps PostgreSQL from looking for the messages in any other way than one by one: it might read all that lie
 -- between them.
 with given as materialized (
-    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::boolean[])
-        with ordinality as given (id, status, reason, attempt, transient, place)
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::boolean[], $6::text[])
+        with ordinality as given (id, status, reason, attempt, transient, provider_message_id, place)
 ),
 known as materialized (
     select message.* from (select distinct id from given) as wanted cross join lateral (
@@ -19,8 +19,9 @@ counting as materialized (
 changed as (
     update message set status = counting.status, updated_at = now(),
         failure_reason = case when counting.status in ('FAILED', 'UNKNOWN') then reason end,
+        provider_message_id = coalesce(counting.provider_message_id, message.provider_message_id),
         retry_at = case
-            when counting.status = 'FAILED' and transient and message.attempt < $6 then now() + $7
+            when counting.status = 'FAILED' and transient and message.attempt < $7 then now() + $8
         end
     from counting
     where message.id = counting.id
