@@ -50,7 +50,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let dead_letters = DeadLetters::new(&config.dead_letter_topic, &config.kafka, health.check("dead-letters"))?;
     let reports_are_held_up = reporter.is_held_up();
     let processing = Arc::new(Processing {
-        provider: Provider::new(&config.provider),
+        provider: Provider::new(&config.provider, health.check("provider"))?,
         policy: config.policy(),
         reporter,
         dead_letters,
