@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
 pub use http_provider::{
-    BasicAuth, BodyCondition, HttpMethod, HttpProvider, ProviderSecret, ResponseCondition, ResponseOutcome,
+    BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,
 };
 pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};

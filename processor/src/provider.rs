@@ -25,6 +25,23 @@ pub trait Send {
     fn send(&self, message: &SmsRequestedV1) -> impl Future<Output = Outcome> + std::marker::Send;
 }
 
+/// What a provider knows of a message that it may or may not have taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It has the message.
+    Sent {
+        /// What it calls the message.
+        provider_message_id: Option<String>,
+    },
+    /// It does not have the message, which may be sent again.
+    NotSent,
+    /// It does not say.
+    CannotTell {
+        /// Why, in words that the sender of the message may read.
+        reason: String,
+    },
+}
+
 /// The provider in use, and how long it is waited for.
 #[derive(Debug)]
 pub struct Provider {
@@ -52,6 +69,17 @@ impl Provider {
             }
         };
         Ok(Self { in_use, timeout: settings.timeout })
+    }
+}
+
+impl Provider {
+    /// Asks what became of a message, by our own id of it.
+    pub async fn query(&self, message: &SmsRequestedV1) -> Found {
+        let InUse::Http(http) = &self.in_use else {
+            return Found::CannotTell { reason: "this provider cannot be asked".to_owned() };
+        };
+        let reason = || format!("the provider did not answer within {:?}", self.timeout);
+        timeout(self.timeout, http.query(message)).await.unwrap_or_else(|_| Found::CannotTell { reason: reason() })
     }
 }
 

@@ -48,6 +48,38 @@ pub struct HttpProvider {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub responses: Vec<ResponseRule>,
+    /// How to ask the provider what became of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<HttpQuery>,
+}
+
+/// One HTTP call that asks what became of a message, by our own id of it. Templates are those of the call that sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpQuery {
+    /// Where the call goes; a template, such as `https://sms.example/messages?reference={{ message_id }}`.
+    #[x_kube(validation = Rule::new("self.startsWith('https://') || self.startsWith('http://')").message("url must start with https:// or http://"))]
+    #[schemars(length(max = 2048))]
+    pub url: String,
+    /// Method of the call, which has no body.
+    #[serde(default = "default_query_method")]
+    pub method: HttpMethod,
+    /// Headers by their names; the values are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub headers: BTreeMap<String, String>,
+    /// User and password, sent as RFC 7617 says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// What answers mean: Delivered that the provider has the message, Refused that it has not. Whatever else a rule says,
+    /// and an answer that no rule is for, leaves it open.
+    #[x_kube(validation = Rule::new("size(self) >= 1").message("responses must hold at least one rule"))]
+    #[schemars(length(max = 50))]
+    pub responses: Vec<ResponseRule>,
+}
+
+fn default_query_method() -> HttpMethod {
+    HttpMethod::Get
 }
 
 /// A method of HTTP.

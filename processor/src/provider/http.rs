@@ -23,12 +23,12 @@ use telemetry::Check;
 pub use self::settings::HttpSettings;
 use self::{
     masking::mask,
-    request::Composer,
-    responses::{Answer, Rule, answered, judge},
+    request::{Composer, Description},
+    responses::{Answer, Otherwise, Rule, answered, judge},
     retry_after::retry_after,
     secrets::Secrets,
 };
-use super::Send;
+use super::{Found, Send};
 use crate::{decide::Outcome, outage::Outage};
 
 /// How long connecting may take; never longer than half of an attempt, so that it ends while it is still known that
@@ -46,10 +46,18 @@ const LONGEST_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Http {
     client: Client,
-    composer: Composer,
+    sending: Exchange,
+    query: Option<Exchange>,
     secrets: Secrets,
-    rules: Vec<Rule>,
     outage: Outage,
+}
+
+/// A request and what its answers mean.
+#[derive(Debug)]
+struct Exchange {
+    composer: Composer,
+    rules: Vec<Rule>,
+    otherwise: Otherwise,
 }
 
 /// How one call ended.
@@ -75,13 +83,45 @@ impl Http {
             .build()
             .context("cannot set up the HTTP client for the provider")?;
         let secrets = Secrets::read(&settings.secrets).map_err(|error| anyhow!(error))?;
-        let composer = Composer::new(settings, &client, &secrets.current()).map_err(|error| anyhow!(error))?;
-        let outage = Outage::tolerable(check);
-        Ok(Self { client, composer, secrets, rules: settings.responses.clone(), outage })
+        let exchange = |description: &Description<'_>, rules: &[Rule], otherwise| {
+            let composer = Composer::new(description, &client, &secrets.current()).map_err(|error| anyhow!(error))?;
+            anyhow::Ok(Exchange { composer, rules: rules.to_vec(), otherwise })
+        };
+        let sending = exchange(&settings.sending(), &settings.responses, Otherwise::Status)?;
+        let query = settings.query.as_ref();
+        let query = query.map(|query| exchange(&query.asking(), &query.responses, Otherwise::Unknown)).transpose()?;
+        Ok(Self { client, sending, query, secrets, outage: Outage::tolerable(check) })
     }
 
-    async fn call(&self, message: &SmsRequestedV1, secrets: &secrets::Values) -> Called {
-        let request = match self.composer.compose(&self.client, message, secrets) {
+    /// Asks what became of a message by our own id of it.
+    pub async fn query(&self, message: &SmsRequestedV1) -> Found {
+        let Some(query) = &self.query else {
+            return Found::CannotTell { reason: "http.query does not say how to ask the provider".to_owned() };
+        };
+        match self.exchange(query, message).await {
+            Outcome::Delivered { provider_message_id } => Found::Sent { provider_message_id },
+            Outcome::Refused { .. } => Found::NotSent,
+            Outcome::Unavailable { reason } | Outcome::Unknown { reason } => Found::CannotTell { reason },
+            Outcome::Throttled { .. } => Found::CannotTell { reason: "the provider asks to slow down".to_owned() },
+        }
+    }
+
+    /// One call, or two where a secret has changed.
+    async fn exchange(&self, exchange: &Exchange, message: &SmsRequestedV1) -> Outcome {
+        let mut call = Pending { outage: &self.outage, trouble: Some("no answer came in time".to_owned()) };
+        let secrets = self.secrets.current();
+        let mut called = self.call(exchange, message, &secrets).await;
+        if called.doubts_secrets
+            && let Some(fresh) = self.secrets.others_than(&secrets, Instant::now())
+        {
+            called = self.call(exchange, message, &fresh).await;
+        }
+        call.trouble = called.trouble;
+        called.outcome
+    }
+
+    async fn call(&self, exchange: &Exchange, message: &SmsRequestedV1, secrets: &secrets::Values) -> Called {
+        let request = match exchange.composer.compose(&self.client, message, secrets) {
             Ok(request) => request,
             Err(error) => return Called::not_sent(format!("no request can be made of the message: {error}")),
         };
@@ -99,22 +139,16 @@ impl Http {
         };
         let answer = read(response).await;
         let hidden: Vec<_> = secrets.values().map(String::as_str).collect();
-        Called::answered(answer.status, judge(&self.rules, &answer, |words| mask(words, message, &hidden)))
+        Called::answered(
+            answer.status,
+            judge(&exchange.rules, exchange.otherwise, &answer, |words| mask(words, message, &hidden)),
+        )
     }
 }
 
 impl Send for Http {
     async fn send(&self, message: &SmsRequestedV1) -> Outcome {
-        let mut call = Pending { outage: &self.outage, trouble: Some("no answer came in time".to_owned()) };
-        let secrets = self.secrets.current();
-        let mut called = self.call(message, &secrets).await;
-        if called.doubts_secrets
-            && let Some(fresh) = self.secrets.others_than(&secrets, Instant::now())
-        {
-            called = self.call(message, &fresh).await;
-        }
-        call.trouble = called.trouble;
-        called.outcome
+        self.exchange(&self.sending, message).await
     }
 }
 

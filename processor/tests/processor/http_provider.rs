@@ -2,6 +2,7 @@
 //! and what goes wrong on the way to any of them.
 
 mod outages;
+mod query;
 mod secrets;
 mod twilio;
 mod vonage;

@@ -115,3 +115,26 @@ fn a_rule_about_answers_that_makes_no_sense_is_refused() {
         check_example_refused(WITH_HTTP, "responses:\n", &to, &format!("{HTTP}.responses[0]{expected}"));
     }
 }
+
+const QUERY: &str = r#"query: { url: "https://sms.example/{{ message_id }}", responses: [{ when: { status: 2xx }, outcome: Delivered }] }"#;
+
+fn with_query(query: &str) -> String {
+    WITH_HTTP.replacen("        form:\n", &format!("        {query}\n        form:\n"), 1)
+}
+
+#[test]
+fn a_provider_can_say_how_to_ask_it() {
+    let http = parse(&with_query(QUERY), None).expect("accepted").spec.processor.provider.http;
+    assert_eq!(http.and_then(|http| http.query).map(|query| query.method), Some(HttpMethod::Get));
+}
+
+#[test]
+fn a_question_that_cannot_work_is_refused() {
+    for (from, to, expected) in [
+        ("https://sms", "sms", ".url: url must start with https:// or http://"),
+        ("[{ when: { status: 2xx }, outcome: Delivered }]", "[]", ".responses: responses must hold at least one rule"),
+    ] {
+        let refused = parse(&with_query(&QUERY.replacen(from, to, 1)), None).expect_err("refused");
+        assert_eq!(refused.to_string(), format!("{HTTP}.query{expected}"));
+    }
+}

@@ -1,15 +1,17 @@
 //! A message as one HTTP request. Makes requests and sends none.
 
+use std::collections::BTreeMap;
+
 use contract::SmsRequestedV1;
 use reqwest::{
     Client, Request, Url,
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     secrets,
-    settings::HttpSettings,
+    settings::{BasicAuth, Method},
     template::{Template, Templates, Values, sample},
 };
 
@@ -43,14 +45,27 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
+/// A request as the settings describe it; those that are empty leave their part away.
+pub(super) struct Description<'a> {
+    /// Where it is described, such as `http`: every field begins with it.
+    pub field: &'static str,
+    pub url: &'a str,
+    pub method: Method,
+    pub headers: &'a BTreeMap<String, String>,
+    pub basic_auth: Option<&'a BasicAuth>,
+    pub json: Option<&'a Map<String, Value>>,
+    pub form: Option<&'a BTreeMap<String, String>>,
+}
+
 impl Composer {
     /// Compiles every template and tries all of them with a sample. An error names the field.
-    pub(super) fn new(settings: &HttpSettings, client: &Client, secrets: &secrets::Values) -> Result<Self, String> {
-        let mut templates = Templates::new(settings.secrets.keys().cloned().collect());
-        let url = templates.add("http.url".to_owned(), &settings.url)?;
+    pub(super) fn new(of: &Description<'_>, client: &Client, secrets: &secrets::Values) -> Result<Self, String> {
+        let mut templates = Templates::new(secrets.keys().cloned().collect());
+        let prefix = of.field;
+        let url = templates.add(format!("{prefix}.url"), of.url)?;
         let mut headers = Vec::new();
-        for (name, source) in &settings.headers {
-            let field = format!("http.headers.{name}");
+        for (name, source) in of.headers {
+            let field = format!("{prefix}.headers.{name}");
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
                 return Err(format!("{field}: {name:?} is no name of a header"));
             };
@@ -59,24 +74,24 @@ impl Composer {
             }
             headers.push((header, templates.add(field, source)?));
         }
-        let basic_auth = match &settings.basic_auth {
+        let basic_auth = match of.basic_auth {
             None => None,
             Some(both) => Some((
-                templates.add("http.basicAuth.username".to_owned(), &both.username)?,
-                templates.add("http.basicAuth.password".to_owned(), &both.password)?,
+                templates.add(format!("{prefix}.basicAuth.username"), &both.username)?,
+                templates.add(format!("{prefix}.basicAuth.password"), &both.password)?,
             )),
         };
-        let body = match (&settings.json, &settings.form) {
-            (Some(json), _) => Body::Json(Json::object("http.json", json, &mut templates)?),
+        let body = match (of.json, of.form) {
+            (Some(json), _) => Body::Json(Json::object(&format!("{prefix}.json"), json, &mut templates)?),
             (None, Some(form)) => {
                 let field = |(name, source): (&String, &String)| {
-                    Ok((name.clone(), templates.add(format!("http.form.{name}"), source)?))
+                    Ok((name.clone(), templates.add(format!("{prefix}.form.{name}"), source)?))
                 };
                 Body::Form(form.iter().map(field).collect::<Result<_, String>>()?)
             }
             (None, None) => Body::None,
         };
-        let composer = Self { templates, method: settings.method.into(), url, headers, basic_auth, body };
+        let composer = Self { templates, method: of.method.into(), url, headers, basic_auth, body };
         composer.compose(client, &sample(), secrets)?;
         Ok(composer)
     }
@@ -90,7 +105,7 @@ impl Composer {
     ) -> Result<Request, String> {
         let values = Values::new(message, secrets);
         let render = |template: &Template| self.templates.render(template, &values);
-        let mut request = client.request(self.method.clone(), url(&render(&self.url)?)?);
+        let mut request = client.request(self.method.clone(), url(self.url.field(), &render(&self.url)?)?);
         for (name, template) in &self.headers {
             let Ok(mut value) = HeaderValue::from_str(&render(template)?) else {
                 return Err(format!("{}: it holds characters that no HTTP header can carry", template.field()));
@@ -114,12 +129,12 @@ impl Composer {
             }
         };
         // Its own words could hold the URL, and so a secret.
-        request.build().map_err(|_| "http: no request can be made of it".to_owned())
+        request.build().map_err(|_| format!("{}: no request can be made of it", self.url.field()))
     }
 }
 
 impl Json {
-    fn object(field: &str, object: &serde_json::Map<String, Value>, templates: &mut Templates) -> Result<Self, String> {
+    fn object(field: &str, object: &Map<String, Value>, templates: &mut Templates) -> Result<Self, String> {
         let member = |(name, value): (&String, &Value)| {
             Ok((name.clone(), Self::new(format!("{field}.{name}"), value, templates)?))
         };
@@ -150,12 +165,12 @@ impl Json {
     }
 }
 
-fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("http.url: {error}: write it like https://host/path"))?;
+fn url(field: &str, text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{field}: {error}: write it like https://host/path"))?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         return Ok(url);
     }
-    Err("http.url: not an http or https URL: write it like https://host/path".to_owned())
+    Err(format!("{field}: not an http or https URL: write it like https://host/path"))
 }
 
 #[cfg(test)]

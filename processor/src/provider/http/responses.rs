@@ -66,12 +66,23 @@ impl Rule {
     }
 }
 
+/// What holds where no rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// What the status code says.
+    Status,
+    /// Nothing is known.
+    Unknown,
+}
+
 /// What `answer` means. `mask` takes out of the provider's words what nobody may read.
-pub(super) fn judge(rules: &[Rule], answer: &Answer, mask: impl Fn(&str) -> String) -> Outcome {
+pub(super) fn judge(rules: &[Rule], otherwise: Otherwise, answer: &Answer, mask: impl Fn(&str) -> String) -> Outcome {
     let matching = rules.iter().find(|rule| rule.when.matches(answer.status, answer.body.as_ref()));
     let Some(rule) = matching else {
         let asks_for_body = rules.iter().any(|rule| rule.when.asks_for_body_of(answer.status));
-        return if answer.status.is_success() && answer.body.is_none() && asks_for_body {
+        return if otherwise == Otherwise::Unknown {
+            Outcome::Unknown { reason: answered(answer.status) }
+        } else if answer.status.is_success() && answer.body.is_none() && asks_for_body {
             // Where success is in the body, as with providers that always answer 200, the status says nothing.
             Outcome::Unknown { reason: format!("{}, and what else it said is not readable", answered(answer.status)) }
         } else {

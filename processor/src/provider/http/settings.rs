@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::responses::Rule;
+use super::{request::Description, responses::Rule};
 
 /// One HTTP call for each message. Every text below is a template unless it says otherwise.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -31,6 +31,30 @@ pub struct HttpSettings {
     /// What answers mean; the first rule that matches decides.
     #[serde(default)]
     pub responses: Vec<Rule>,
+    /// How to ask what became of a message.
+    pub query: Option<QuerySettings>,
+}
+
+/// One HTTP call that asks what became of a message. Texts are templates as in [`HttpSettings`].
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuerySettings {
+    /// Where the call goes.
+    pub url: String,
+    /// With which method; no template.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// Headers by their names; names are no templates.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// User and password (RFC 7617).
+    pub basic_auth: Option<BasicAuth>,
+    /// What answers mean: Delivered that the provider has the message, Refused that it has not. All else leaves it open.
+    pub responses: Vec<Rule>,
+}
+
+fn get() -> Method {
+    Method::Get
 }
 
 /// A method of HTTP.
@@ -74,11 +98,44 @@ impl HttpSettings {
             }
             (Method::Get, None, None) | (Method::Post | Method::Put, _, _) => {}
         }
-        for (number, rule) in self.responses.iter().enumerate() {
-            rule.validate().map_err(|error| format!("http.responses[{number}]{error}"))?;
-        }
-        Ok(())
+        validate_rules("http.responses", &self.responses)?;
+        self.query.as_ref().map_or(Ok(()), |query| validate_rules("http.query.responses", &query.responses))
     }
+
+    /// The request that sends a message.
+    pub(super) fn sending(&self) -> Description<'_> {
+        Description {
+            field: "http",
+            url: &self.url,
+            method: self.method,
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            json: self.json.as_ref(),
+            form: self.form.as_ref(),
+        }
+    }
+}
+
+impl QuerySettings {
+    /// The request that asks for a message.
+    pub(super) fn asking(&self) -> Description<'_> {
+        Description {
+            field: "http.query",
+            url: &self.url,
+            method: self.method,
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            json: None,
+            form: None,
+        }
+    }
+}
+
+fn validate_rules(field: &str, rules: &[Rule]) -> Result<(), String> {
+    for (number, rule) in rules.iter().enumerate() {
+        rule.validate().map_err(|error| format!("{field}[{number}]{error}"))?;
+    }
+    Ok(())
 }
 
 impl From<Method> for reqwest::Method {
@@ -136,6 +193,9 @@ mod tests {
             "http.responses[0].when.status: ",
         );
         check_refused(r#""responses":[{"when":{},"outcome":"Refused"}]"#, "http.responses[0].when must hold");
+        let rules = r#""responses":[{"when":{},"outcome":"Refused"}]"#;
+        check_refused(&format!(r#""query":{{"url":"",{rules}}}"#), "http.query.responses[0].when must hold");
+        check_refused(r#""query":{"url":""}"#, "http.query: missing field `responses`");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::provider::http::HttpSettings;
 
 fn composer(http: &str) -> Result<Composer, String> {
     let settings: HttpSettings = serde_json::from_str(http).expect("settings");
-    Composer::new(&settings, &Client::new(), &secrets())
+    Composer::new(&settings.sending(), &Client::new(), &secrets())
 }
 
 fn secrets() -> secrets::Values {

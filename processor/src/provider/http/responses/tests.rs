@@ -41,7 +41,8 @@ fn unknown(reason: &str) -> Outcome {
 
 #[track_caller]
 fn check(rules_json: &str, answer: &Answer, expected: &Outcome) {
-    assert_eq!(judge(&rules(rules_json), answer, |words| words.replace("secret", "…")), *expected, "{answer:?}");
+    let mask = |words: &str| words.replace("secret", "…");
+    assert_eq!(judge(&rules(rules_json), Otherwise::Status, answer, mask), *expected, "{answer:?}");
 }
 
 #[track_caller]
@@ -93,6 +94,15 @@ fn without_a_rule_the_status_says_what_became_of_the_message() {
     for status in [302, 303, 304, 500, 502, 504] {
         assert!(matches!(default::outcome(answer(status, "").status, None), Outcome::Unknown { .. }), "{status}");
     }
+}
+
+#[test]
+fn where_a_status_says_nothing_only_a_rule_does() {
+    let rules = rules(r#"[{"when": {"status": "404"}, "outcome": "Refused"}]"#);
+    let judged = |status| judge(&rules, Otherwise::Unknown, &answer(status, "{}"), str::to_owned);
+    assert_eq!(judged(404), refused("the provider answered 404 Not Found"));
+    assert_eq!(judged(200), unknown("the provider answered 200 OK"));
+    assert_eq!(judged(429), unknown("the provider answered 429 Too Many Requests"));
 }
 
 #[test]
