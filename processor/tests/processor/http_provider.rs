@@ -6,6 +6,7 @@ mod query;
 mod secrets;
 mod twilio;
 mod vonage;
+mod vonage_messages;
 
 use contract::SmsRequestedV1;
 use sms_processor::{
@@ -18,6 +19,7 @@ use crate::provider_end::{ProviderEnd, SecretFiles, example};
 
 const TWILIO: (&str, &str) = ("twilio-provider.json", "https://api.twilio.com");
 const VONAGE: (&str, &str) = ("vonage-provider.json", "https://rest.nexmo.com");
+const VONAGE_MESSAGES: (&str, &str) = ("vonage-messages-provider.json", "https://api.nexmo.com");
 
 fn provider(settings: &str) -> Provider {
     let settings = Settings::parse(settings).expect("usable settings");
@@ -34,6 +36,10 @@ fn twilio(end: &ProviderEnd, secrets: &SecretFiles, timeout: &str) -> String {
 
 fn vonage(end: &ProviderEnd, secrets: &SecretFiles) -> String {
     example(VONAGE.0, VONAGE.1, end, secrets, "10s")
+}
+
+fn vonage_messages(end: &ProviderEnd, secrets: &SecretFiles) -> String {
+    example(VONAGE_MESSAGES.0, VONAGE_MESSAGES.1, end, secrets, "10s")
 }
 
 /// What comes of one message.

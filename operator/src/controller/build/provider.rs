@@ -77,6 +77,7 @@ mod tests {
         for (file, example) in [
             ("twilio-provider.json", include_str!("../../../../crds/examples/twilio.yaml")),
             ("vonage-provider.json", include_str!("../../../../crds/examples/vonage.yaml")),
+            ("vonage-messages-provider.json", include_str!("../../../../crds/examples/vonage-messages.yaml")),
         ] {
             let pipeline: SmsPipeline = crate::yaml::read(example).expect("the example is a pipeline");
             let settings: Value = serde_json::from_str(&settings(&pipeline.spec.processor.provider)).expect("JSON");

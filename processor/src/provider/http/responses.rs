@@ -71,7 +71,7 @@ impl Rule {
 pub(super) enum Otherwise {
     /// What the status code says.
     Status,
-    /// Nothing is known.
+    /// That nobody knows, unless the status says that the answer is none.
     Unknown,
 }
 
@@ -81,7 +81,12 @@ pub(super) fn judge(rules: &[Rule], otherwise: Otherwise, answer: &Answer, mask:
     let Some(rule) = matching else {
         let asks_for_body = rules.iter().any(|rule| rule.when.asks_for_body_of(answer.status));
         return if otherwise == Otherwise::Unknown {
-            Outcome::Unknown { reason: answered(answer.status) }
+            match default::outcome(answer.status, answer.retry_after) {
+                Outcome::Delivered { .. } | Outcome::Refused { .. } => {
+                    Outcome::Unknown { reason: answered(answer.status) }
+                }
+                none => none,
+            }
         } else if answer.status.is_success() && answer.body.is_none() && asks_for_body {
             // Where success is in the body, as with providers that always answer 200, the status says nothing.
             Outcome::Unknown { reason: format!("{}, and what else it said is not readable", answered(answer.status)) }

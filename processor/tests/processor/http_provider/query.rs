@@ -64,6 +64,7 @@ async fn an_answer_that_no_rule_is_for_tells_nothing() {
         (StatusCode::OK, "the provider answered 200 OK"),
         (StatusCode::NOT_FOUND, "the provider answered 404 Not Found"),
         (StatusCode::UNAUTHORIZED, "the provider answered 401 Unauthorized"),
+        (StatusCode::TOO_MANY_REQUESTS, "the provider asks to slow down"),
     ] {
         end.answer(move |_| now(status));
         assert_eq!(provider.query(&numbered(1)).await, Found::CannotTell { reason: reason.to_owned() });
@@ -71,6 +72,17 @@ async fn an_answer_that_no_rule_is_for_tells_nothing() {
     end.answer(|_| Reply { after: std::time::Duration::from_mins(1), response: StatusCode::OK.into_response() });
     let Found::CannotTell { reason } = provider.query(&numbered(1)).await else { panic!("nothing was told") };
     assert_eq!(reason, "the provider did not answer within 300ms");
+}
+
+#[tokio::test]
+async fn a_changed_secret_is_found_while_asking() {
+    let (end, secrets) = (ProviderEnd::start(judge).await, twilio_secrets());
+    secrets.write("authToken", "old");
+    let provider = provider(&settings(&end, &twilio(&end, &secrets, "10s")));
+    // Files are read again at most once a second.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    secrets.write("authToken", "s3cret");
+    assert_eq!(provider.query(&numbered(2)).await, Found::NotSent);
 }
 
 #[tokio::test]

@@ -102,7 +102,9 @@ fn where_a_status_says_nothing_only_a_rule_does() {
     let judged = |status| judge(&rules, Otherwise::Unknown, &answer(status, "{}"), str::to_owned);
     assert_eq!(judged(404), refused("the provider answered 404 Not Found"));
     assert_eq!(judged(200), unknown("the provider answered 200 OK"));
-    assert_eq!(judged(429), unknown("the provider answered 429 Too Many Requests"));
+    assert_eq!(judged(400), unknown("the provider answered 400 Bad Request"));
+    assert_eq!(judged(401), unavailable("the provider answered 401 Unauthorized"));
+    assert_eq!(judged(429), Outcome::Throttled { retry_after: None });
 }
 
 #[test]
