@@ -5,6 +5,7 @@
 //! need more than the object itself live in `controller/validate.rs`.
 
 mod api;
+mod http_provider;
 mod kafka;
 mod messages;
 mod processor;
@@ -14,6 +15,10 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use http_provider::{
+    BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
+    ResponseRule,
+};
 pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};

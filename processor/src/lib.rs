@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let sms_api_is_held_up = sms_api.is_held_up();
     let throttle = Throttle::new(Pace::new(config.provider.messages_per_second));
     let processing = Arc::new(Processing {
-        provider: Provider::new(&config.provider),
+        provider: Provider::new(&config.provider, health.check("provider"))?,
         throttle: throttle.clone(),
         policy: config.policy(),
         sms_api,

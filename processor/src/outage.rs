@@ -17,14 +17,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Outage {
     check: Check,
+    weight: Weight,
     failing_since: Mutex<Option<Instant>>,
+}
+
+/// What an outage means for this process.
+#[derive(Clone, Copy, Debug)]
+enum Weight {
+    /// It is not ready.
+    Serious,
+    /// It tells of it and stays ready, because another process would fare no better.
+    Tolerable,
 }
 
 impl Outage {
     /// The neighbour counts as well until a call says otherwise: with nothing to do, nothing is known.
     pub fn new(check: Check) -> Self {
         check.up();
-        Self { check, failing_since: Mutex::new(None) }
+        Self { check, weight: Weight::Serious, failing_since: Mutex::new(None) }
+    }
+
+    /// [`Outage::new`] for a neighbour whose outage leaves this process ready.
+    pub fn tolerable(check: Check) -> Self {
+        Self { weight: Weight::Tolerable, ..Self::new(check) }
     }
 
     /// A call succeeded, so the neighbour is there.
@@ -38,7 +53,10 @@ impl Outage {
     pub fn failed(&self, now: Instant, reason: impl FnOnce() -> String) {
         let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(*failing_since.get_or_insert(now)) >= PATIENCE {
-            self.check.down(reason());
+            match self.weight {
+                Weight::Serious => self.check.down(reason()),
+                Weight::Tolerable => self.check.impaired(reason()),
+            }
         }
     }
 }
@@ -59,6 +77,19 @@ mod tests {
         outage.succeeded();
         outage.failed(start + PATIENCE, || "refused".to_owned());
         assert!(health.report().is_up());
+    }
+
+    #[test]
+    fn a_tolerable_outage_is_told_and_leaves_the_process_ready() {
+        let health = Health::default();
+        let outage = Outage::tolerable(health.check("provider"));
+        let start = Instant::now();
+        outage.failed(start, || "refused".to_owned());
+        outage.failed(start + PATIENCE, || "refused".to_owned());
+        assert!(health.report().is_up());
+        assert!(format!("{:?}", health.report()).contains("refused"));
+        outage.succeeded();
+        assert!(!format!("{:?}", health.report()).contains("refused"));
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //! A provider judges one attempt and knows nothing of retries, Kafka or sms-api. To add a kind: one file
 //! under `provider/`, its settings as a variant of [`settings::Kind`], and one variant of [`InUse`].
 
+pub mod http;
 pub mod settings;
 pub mod simulated;
 
 use std::time::Duration;
 
+use anyhow::Context;
 use contract::SmsRequestedV1;
+use telemetry::Check;
 use tokio::time::timeout;
 
 pub use self::settings::Settings;
-use self::{settings::Kind, simulated::Simulated};
+use self::{http::Http, settings::Kind, simulated::Simulated};
 use crate::decide::Outcome;
 
 /// Makes one attempt to send a message.
@@ -20,6 +23,23 @@ pub trait Send {
     /// Hands the message over and waits for the answer. Every failure is an outcome. Whether the message was handed over
     /// is not known when this is dropped before its end.
     fn send(&self, message: &SmsRequestedV1) -> impl Future<Output = Outcome> + std::marker::Send;
+}
+
+/// What a provider knows of a message that it may or may not have taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It has the message.
+    Sent {
+        /// What it calls the message.
+        provider_message_id: Option<String>,
+    },
+    /// It does not have the message, which may be sent again.
+    NotSent,
+    /// It does not say.
+    CannotTell {
+        /// Why, in words that the sender of the message may read.
+        reason: String,
+    },
 }
 
 /// The provider in use, and how long it is waited for.
@@ -32,15 +52,34 @@ pub struct Provider {
 #[derive(Debug)]
 enum InUse {
     Simulated(Simulated),
+    Http(Box<Http>),
 }
 
 impl Provider {
-    /// Makes the provider ready for use.
-    pub fn new(settings: &Settings) -> Self {
+    /// Makes the provider ready for use. `check` shows when it cannot be used; an error names the setting.
+    pub fn new(settings: &Settings, check: Check) -> anyhow::Result<Self> {
         let in_use = match &settings.kind {
-            Kind::Simulated(settings) => InUse::Simulated(Simulated::new(settings)),
+            Kind::Simulated(settings) => {
+                check.up();
+                InUse::Simulated(Simulated::new(settings))
+            }
+            Kind::Http(http) => {
+                let http = Http::new(http, settings.timeout, check).context("the setting PROVIDER cannot be used")?;
+                InUse::Http(Box::new(http))
+            }
         };
-        Self { in_use, timeout: settings.timeout }
+        Ok(Self { in_use, timeout: settings.timeout })
+    }
+}
+
+impl Provider {
+    /// Asks what became of a message, by our own id of it.
+    pub async fn query(&self, message: &SmsRequestedV1) -> Found {
+        let InUse::Http(http) = &self.in_use else {
+            return Found::CannotTell { reason: "this provider cannot be asked".to_owned() };
+        };
+        let reason = || format!("the provider did not answer within {:?}", self.timeout);
+        timeout(self.timeout, http.query(message)).await.unwrap_or_else(|_| Found::CannotTell { reason: reason() })
     }
 }
 
@@ -49,6 +88,7 @@ impl Send for Provider {
         let sending = async {
             match &self.in_use {
                 InUse::Simulated(simulated) => simulated.send(message).await,
+                InUse::Http(http) => http.send(message).await,
             }
         };
         let reason = || format!("the provider did not answer within {:?}", self.timeout);
@@ -67,7 +107,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_unknown() {
         let json = r#"{"simulated":{"minDelay":"1h","maxDelay":"1h"},"timeout":"20ms"}"#;
-        let provider = Provider::new(&Settings::parse(json).expect("usable settings"));
+        let check = telemetry::Health::default().check("provider");
+        let provider = Provider::new(&Settings::parse(json).expect("usable settings"), check).expect("usable");
         let message = SmsRequestedV1 {
             message_id: Uuid::nil(),
             sender: "+15550100".to_owned(),

@@ -21,6 +21,10 @@ const READY: Duration = Duration::from_mins(1);
 pub struct PipelineSettings {
     /// `spec.processor.provider.simulated`.
     pub provider: Value,
+    /// `spec.processor.provider.http`, in place of the simulated one.
+    pub http_provider: Option<Value>,
+    /// More Secrets: name, key and value.
+    pub secrets: Vec<[&'static str; 3]>,
     /// `spec.telemetry`.
     pub telemetry: Value,
     /// `spec.api.replicas`.
@@ -37,6 +41,8 @@ impl Default for PipelineSettings {
     fn default() -> Self {
         Self {
             provider: json!({ "minDelay": "20ms", "maxDelay": "60ms", "failurePercent": 10 }),
+            http_provider: None,
+            secrets: Vec::new(),
             telemetry: json!({}),
             api_replicas: 1,
             kafka: None,
@@ -105,6 +111,11 @@ impl LocalPipeline {
         fs::write(secret.join("uri"), &database_url).expect("the Secret is written");
         if let Some(keys) = &settings.api_keys {
             write_api_keys(&state, keys);
+        }
+        for [name, key, value] in &settings.secrets {
+            let secret = state.join("secrets").join(name);
+            fs::create_dir_all(&secret).expect("the state folder is writable");
+            fs::write(secret.join(key), value).expect("the Secret is written");
         }
         let file = folder.path().join("pipeline.yaml");
         let resource = resource(&prefix, &settings);
@@ -293,6 +304,10 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
         Some(_) => json!({ "apiKeysSecretRef": { "name": "notifications-api-keys" } }),
         None => json!({ "anonymous": {} }),
     };
+    let provider = match &settings.http_provider {
+        Some(http) => json!({ "http": http }),
+        None => json!({ "simulated": settings.provider }),
+    };
     json!({
         "apiVersion": "smspipeline.dev/v1alpha1",
         "kind": "SmsPipeline",
@@ -304,7 +319,7 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
             "api": { "replicas": settings.api_replicas, "authentication": authentication },
-            "processor": { "replicas": 1, "provider": { "simulated": settings.provider } },
+            "processor": { "replicas": 1, "provider": provider },
             "telemetry": settings.telemetry,
         },
     })

@@ -41,6 +41,18 @@ async fn an_invalid_pipeline_is_refused_with_the_same_words_in_a_cluster_and_wit
             "simulated.failurePercent",
             "failurePercent must be from 0 to 100",
         ),
+        (
+            "provider:\n",
+            "provider:\n      http: { url: \"https://sms.example/\" }\n",
+            "spec.processor.provider",
+            "provider must hold either simulated or http",
+        ),
+        (
+            "simulated: {",
+            "http: { url: \"https://sms.example/\", json: {}, form: {} } #",
+            "spec.processor.provider.http",
+            "a request has only one body",
+        ),
         ("prefix: sms", "prefix: '#'", "spec.kafka.topics.prefix", "prefix must have 1 to 100 characters"),
         ("  api:\n", "  messages: { retention: 1d }\n  api:\n", "spec.messages.retention", "from 2d to 3650d"),
         ("{ anonymous: {} }", "{}", "spec.api.authentication", "either apiKeysSecretRef: { name: SECRET }"),
@@ -61,6 +73,17 @@ async fn an_invalid_pipeline_is_refused_with_the_same_words_in_a_cluster_and_wit
             assert!(!refused.status.success());
             assert!(error.contains(words) && error.contains(field), "{error}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_accepted_by_a_cluster() {
+    let cluster = Cluster::namespace().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples");
+    for example in std::fs::read_dir(folder).expect("crds/examples is a folder") {
+        let path = example.expect("crds/examples is readable").path().display().to_string();
+        let answer = cluster.try_kubectl(&["apply", "--dry-run=server", "-f", &path]);
+        assert!(answer.status.success(), "{path}: {}", String::from_utf8_lossy(&answer.stderr));
     }
 }
 

@@ -4,9 +4,12 @@
 //! one field in [`Desired`], one line in `apply`, one `.owns()` in the controller, one rule in the chart's role.
 
 mod api;
+#[cfg(test)]
+mod golden;
 mod metadata;
 mod pod;
 mod processor;
+mod provider;
 mod secret;
 mod service;
 mod service_account;
@@ -51,7 +54,7 @@ pub fn build(pipeline: &ValidatedPipeline) -> Desired {
 mod tests {
     use super::*;
     use crate::controller::{
-        fixtures::{pipeline, pipeline_with_api_keys, referenced},
+        fixtures::{pipeline, pipeline_with_api_keys, pipeline_with_http_provider, referenced},
         validate::{DefaultImages, validate},
     };
     use crate::crd::{RateLimit, SmsPipeline};
@@ -77,31 +80,32 @@ mod tests {
         }
     }
 
-    /// `UPDATE=1 cargo test` rewrites the file; plain `cargo test` proves it is current.
+    #[track_caller]
+    fn check_golden(file: &str, objects: &[serde_json::Value]) {
+        let documents = objects.iter().map(|object| crate::yaml::write(object).expect("object encodes"));
+        golden::check(file, &documents.flat_map(|document| ["---\n".to_owned(), document]).collect::<String>());
+    }
+
     #[test]
     fn the_quickstart_pipeline_becomes_these_objects() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/quickstart.yaml");
         let Desired { service_accounts, internal_secret, services, api, processor } = built(&pipeline());
-        let mut rendered = String::new();
-        let mut add = |object: serde_json::Value| {
-            rendered.push_str("---\n");
-            rendered.push_str(&crate::yaml::write(&object).expect("object encodes"));
-        };
+        let mut objects = Vec::new();
         for object in &service_accounts {
-            add(serde_json::to_value(object).expect("ServiceAccount encodes"));
+            objects.push(serde_json::to_value(object).expect("ServiceAccount encodes"));
         }
-        add(serde_json::to_value(&internal_secret).expect("Secret encodes"));
+        objects.push(serde_json::to_value(&internal_secret).expect("Secret encodes"));
         for object in &services {
-            add(serde_json::to_value(object).expect("Service encodes"));
+            objects.push(serde_json::to_value(object).expect("Service encodes"));
         }
-        add(serde_json::to_value(&api).expect("Deployment encodes"));
-        add(serde_json::to_value(&processor).expect("Deployment encodes"));
-        #[expect(clippy::disallowed_methods, reason = "UPDATE is a switch of this test, not a setting")]
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(path, &rendered).expect("golden/ is writable");
-        }
-        let golden = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(golden == rendered, "{path} is stale: read the difference and run UPDATE=1 cargo test -p sms-operator");
+        objects.push(serde_json::to_value(&api).expect("Deployment encodes"));
+        objects.push(serde_json::to_value(&processor).expect("Deployment encodes"));
+        check_golden("quickstart.yaml", &objects);
+    }
+
+    #[test]
+    fn a_provider_over_http_becomes_this_processor() {
+        let processor = built(&pipeline_with_http_provider()).processor;
+        check_golden("twilio-processor.yaml", &[serde_json::to_value(&processor).expect("Deployment encodes")]);
     }
 
     #[test]
@@ -110,6 +114,8 @@ mod tests {
         let text = serde_json::to_string(&(&built.api, &built.processor)).expect("Deployments encode");
         assert!(!text.contains("internal-token") && !text.contains("sms:secret"), "{text}");
         assert!(!text.contains(r#"{\"keys\""#), "{text}");
+        let processor = self::built(&pipeline_with_http_provider()).processor;
+        assert!(!serde_json::to_string(&processor).expect("Deployment encodes").contains("hunter2"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
 //! `validate` says what that means.
 
-use std::{fmt, net::ToSocketAddrs, time::Duration};
+use std::{collections::BTreeMap, fmt, net::ToSocketAddrs, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
@@ -26,6 +26,8 @@ pub struct Referenced {
     pub database_url: Lookup,
     /// The API keys file; `None` when the resource names none.
     pub api_keys: Option<Lookup>,
+    /// The provider's secrets by the names that its templates use.
+    pub provider_secrets: BTreeMap<String, Lookup>,
     /// Why no connection to the database's port could be opened from here; `None` when it could, or when
     /// there is no URL to try.
     pub database_unreachable: Option<String>,
@@ -67,13 +69,17 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
         Some(reference) => Some(look_up(&reference.name, &reference.key).await?),
         None => None,
     };
+    let mut provider_secrets = BTreeMap::new();
+    for (name, reference) in pipeline.spec.processor.provider.secrets() {
+        provider_secrets.insert(name.clone(), look_up(&reference.name, &reference.key).await?);
+    }
     let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
     let internal_token = match look_up(&internal_secret, INTERNAL_TOKEN_KEY).await? {
         Lookup::Found(token) => token,
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, provider_secrets, database_unreachable, internal_token })
 }
 
 /// A token that nobody can guess: 244 random bits.

@@ -1,5 +1,7 @@
 //! Pipelines and what was read for them, for tests of the pure steps.
 
+use std::collections::BTreeMap;
+
 use crate::{
     controller::dereference::{Lookup, Referenced, Sensitive},
     crd::SmsPipeline,
@@ -14,6 +16,11 @@ pub(crate) fn pipeline() -> SmsPipeline {
 /// Its API asks for a key.
 pub(crate) fn pipeline_with_api_keys() -> SmsPipeline {
     read(include_str!("../../../crds/examples/api-keys.yaml"))
+}
+
+/// Its provider is spoken to over HTTP.
+pub(crate) fn pipeline_with_http_provider() -> SmsPipeline {
+    read(include_str!("../../../crds/examples/twilio.yaml"))
 }
 
 fn read(example: &str) -> SmsPipeline {
@@ -31,6 +38,9 @@ pub(crate) fn referenced() -> Referenced {
     Referenced {
         database_url: Lookup::Found(Sensitive("postgresql://sms:secret@postgres:5432/sms".to_owned())),
         api_keys: Some(Lookup::Found(Sensitive(r#"{"keys":[]}"#.to_owned()))),
+        provider_secrets: BTreeMap::from(
+            ["accountSid", "authToken"].map(|name| (name.to_owned(), Lookup::Found(Sensitive("hunter2".to_owned())))),
+        ),
         database_unreachable: None,
         internal_token: Sensitive("internal-token".to_owned()),
     }

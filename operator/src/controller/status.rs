@@ -124,6 +124,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoKey { .. } => "SecretKeyNotFound",
                 Invalid::NoUrl { .. } => "InvalidDatabaseUrl",
                 Invalid::NoApiKeys { .. } => "InvalidApiKeys",
+                Invalid::NoText { .. } => "InvalidSecret",
                 Invalid::NoAuthentication => "InvalidAuthentication",
             };
             is_not(reason, invalid.to_string())
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn every_condition_is_there_from_the_first_visit_on() {
         let place = "in namespace \"default\"".to_owned();
-        let no_secret = Invalid::NoSecret { field: "spec.x", name: "x".to_owned(), place };
+        let no_secret = Invalid::NoSecret { field: "spec.x".to_owned(), name: "x".to_owned(), place };
         let findings = Findings { usable: Err(Unusable::Invalid(no_secret)), ..Findings::default() };
         let status = summarize("notifications", Some(1), None, &findings, at(0));
         let found: Vec<_> =

@@ -141,6 +141,7 @@ pub fn validate(
     secrets::check_database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = &spec.processor.provider;
+    secrets::check_provider(provider, &referenced.provider_secrets)?;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{HttpProvider, ProviderSecret};
+
 /// The fleet that carries messages to the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -71,11 +73,14 @@ pub struct Retry {
 /// Where messages go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.simulated)").message("names no provider: it needs a field simulated"))]
+#[x_kube(validation = Rule::new("has(self.simulated) != has(self.http)").message("provider must hold either simulated or http"))]
 pub struct Provider {
     /// Takes time and fails now and then, but sends nothing: for trying out and for load tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<SimulatedProvider>,
+    /// Is spoken to by one HTTP call for each message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProvider>,
     /// How long an attempt may take, such as `30s`; after that nobody knows whether the provider has the message.
     #[serde(default = "default_timeout")]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(ms|s|m|h)$') && !self.matches('^0+(ms|s|m|h)$')").message("timeout must be a whole number above 0 with a unit ms, s, m or h, such as 30s"))]
@@ -121,6 +126,13 @@ pub struct SimulatedProvider {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("throttlePercent must be from 0 to 100"))]
     pub throttle_percent: i32,
+}
+
+impl Provider {
+    /// The keys of Secrets that it names, by the names that its templates use.
+    pub fn secrets(&self) -> impl Iterator<Item = (&String, &ProviderSecret)> {
+        self.http.iter().flat_map(|http| &http.secrets)
+    }
 }
 
 impl Default for Retry {

@@ -68,11 +68,14 @@ fn refused(line: String) -> Refused {
 }
 
 #[cfg(test)]
+mod http_provider;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::crd::NumberValidation;
 
-    const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
+    pub(super) const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
 
     const WITH_API_KEYS: &str = include_str!("../../../crds/examples/api-keys.yaml");
 
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_example_refused(example: &str, from: &str, to: &str, expected: &str) {
+    pub(super) fn check_example_refused(example: &str, from: &str, to: &str, expected: &str) {
         let text = example.replacen(from, to, 1);
         assert_ne!(text, example, "{from:?} is in the example");
         let refused = parse(&text, None).expect_err("refused");
@@ -210,7 +213,13 @@ mod tests {
                 ".simulated.throttlePercent",
                 "throttlePercent must be from 0 to 100",
             ),
-            ("      simulated: {", "      timeout: 5s #{", "", "names no provider: it needs a field simulated"),
+            ("      simulated: {", "      timeout: 5s #{", "", "provider must hold either simulated or http"),
+            (
+                "      simulated: {",
+                "      http: { url: \"https://sms.example/\" }\n      simulated: {",
+                "",
+                "provider must hold either simulated or http",
+            ),
         ] {
             check_refused(from, to, &format!("spec.processor.provider{field}: {message}"));
         }

@@ -24,13 +24,17 @@ pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Resu
     let database_url = look_up(secrets, &database.name, &database.key)?;
     let api_keys = authentication.api_keys_secret_ref.as_ref();
     let api_keys = api_keys.map(|reference| look_up(secrets, &reference.name, &reference.key)).transpose()?;
+    let provider_secrets = pipeline.spec.processor.provider.secrets();
+    let provider_secrets = provider_secrets
+        .map(|(name, reference)| Ok((name.clone(), look_up(secrets, &reference.name, &reference.key)?)))
+        .collect::<anyhow::Result<_>>()?;
     let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
     let internal_token = match look_up(secrets, &internal_secret, INTERNAL_TOKEN_KEY)? {
         Lookup::Found(token) => token,
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, provider_secrets, database_unreachable, internal_token })
 }
 
 /// Makes the files hold `secret`; a file that holds its key already is left alone.

@@ -125,9 +125,7 @@ fn rewrite(
             return address.to_string();
         }
     }
-    if let Some(path) = secret_path(value, main, pod, &places.secrets) {
-        return path;
-    }
+    let value = with_secrets_of_this_machine(value, main, pod, &places.secrets);
     let named = services.iter().flat_map(|service| {
         let ports = service.spec.as_ref().and_then(|spec| spec.ports.clone()).unwrap_or_default();
         let host = service.name_any();
@@ -135,17 +133,18 @@ fn rewrite(
     });
     let rewritten = named
         .filter_map(|(named, port)| Some((named, local(&port)?.to_string())))
-        .fold(value.to_owned(), |value, (named, used)| value.replace(&named, &used));
+        .fold(value, |value, (named, used)| value.replace(&named, &used));
     places.connect_to.iter().fold(rewritten, |value, pair| value.replace(&pair.named, &pair.used))
 }
 
-fn secret_path(value: &str, main: &Container, pod: &PodSpec, secrets: &Path) -> Option<String> {
-    main.volume_mounts.iter().flatten().find_map(|mount| {
-        let rest = value.strip_prefix(&mount.mount_path)?.strip_prefix('/')?;
+/// A path may be the whole value or, as in the settings of the provider, a part of it.
+fn with_secrets_of_this_machine(value: &str, main: &Container, pod: &PodSpec, secrets: &Path) -> String {
+    let folders = main.volume_mounts.iter().flatten().filter_map(|mount| {
         let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
         let name = volume.secret.as_ref()?.secret_name.as_ref()?;
-        Some(secrets.join(name).join(rest).display().to_string())
-    })
+        Some((format!("{}/", mount.mount_path), format!("{}/", secrets.join(name).display())))
+    });
+    folders.fold(value.to_owned(), |value, (mounted, folder)| value.replace(&mounted, &folder))
 }
 
 #[cfg(test)]
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
     use crate::controller::{
         build::{Desired, build},
-        fixtures::{pipeline_with_api_keys, referenced},
+        fixtures::{pipeline_with_api_keys, pipeline_with_http_provider, referenced},
         validate::{DefaultImages, validate},
     };
 
@@ -202,6 +201,16 @@ mod tests {
         assert_eq!(api.process.environment["DATABASE_URL_FILE"], "/state/secrets/notifications-db/uri");
         assert_eq!(api.process.environment["INTERNAL_TOKEN_FILE"], "/state/secrets/notifications-internal/token");
         assert_eq!(api.process.environment["API_KEYS_FILE"], "/state/secrets/notifications-api-keys/keys.json");
+    }
+
+    #[test]
+    fn the_provider_s_secrets_are_files_of_the_state_folder_too() {
+        let images = DefaultImages { api: String::new(), processor: String::new() };
+        let pipeline = pipeline_with_http_provider();
+        let desired = build(&validate(&pipeline, &referenced(), &images).expect("usable"));
+        let provider = &translated(&desired.processor).process.environment["PROVIDER"];
+        let provider: serde_json::Value = serde_json::from_str(provider).expect("JSON");
+        assert_eq!(provider["http"]["secrets"]["authToken"]["file"], "/state/secrets/twilio/authToken");
     }
 
     #[test]

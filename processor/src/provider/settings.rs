@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::simulated::SimulatedSettings;
+use super::{http::HttpSettings, simulated::SimulatedSettings};
 use crate::duration;
 
 /// How long an attempt may take where nothing else is said.
@@ -28,6 +28,8 @@ pub struct Settings {
 pub enum Kind {
     /// Takes time and fails now and then, but sends nothing.
     Simulated(SimulatedSettings),
+    /// Is spoken to by one HTTP call for each message.
+    Http(Box<HttpSettings>),
 }
 
 /// The JSON document.
@@ -35,6 +37,7 @@ pub enum Kind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
     simulated: Option<SimulatedSettings>,
+    http: Option<Box<HttpSettings>>,
     #[serde(default = "default_timeout", deserialize_with = "duration::deserialize")]
     timeout: Duration,
     max_connections: Option<i64>,
@@ -53,15 +56,21 @@ impl Settings {
                 "." => error.inner().to_string(),
                 path => format!("{path}: {}", error.inner()),
             })?;
-        let Some(simulated) = document.simulated else {
-            return Err("names no provider: it needs a field simulated".to_owned());
+        let kind = match (document.simulated, document.http) {
+            (Some(simulated), None) => Kind::Simulated(simulated),
+            (None, Some(http)) => Kind::Http(http),
+            (None, None) => return Err("names no provider: it needs a field simulated or http".to_owned()),
+            (Some(_), Some(_)) => return Err("names two providers: simulated and http exclude each other".to_owned()),
         };
-        simulated.validate()?;
+        match &kind {
+            Kind::Simulated(simulated) => simulated.validate()?,
+            Kind::Http(http) => http.validate()?,
+        }
         if document.timeout.is_zero() {
             return Err("timeout must be longer than 0s".to_owned());
         }
         Ok(Self {
-            kind: Kind::Simulated(simulated),
+            kind,
             timeout: document.timeout,
             max_connections: count("maxConnections", document.max_connections)?,
             messages_per_second: count("messagesPerSecond", document.messages_per_second)?,
@@ -129,6 +138,7 @@ mod tests {
         check(r#"{"simulated":{},"messagesPerSecond":-5}"#, "messagesPerSecond: -5 must be from 1 to 1000000");
         check(r#"{"pigeon":{}}"#, "pigeon: unknown field `pigeon`, expected");
         check("{}", "names no provider");
+        check(r#"{"simulated":{},"http":{"url":"https://sms.example/"}}"#, "names two providers");
     }
 
     #[test]

@@ -25,11 +25,11 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         ("RETRY_FAILED_EVERY", pipeline.retry_failed.every.clone()),
         ("RETRY_FAILED_MAX_ATTEMPTS", pipeline.retry_failed.max_attempts.to_string()),
     ];
-    let mut secrets = vec![("database", database.name.clone()), ("internal", internal.clone())];
+    let mut secrets = vec![("database".into(), database.name.clone()), ("internal".into(), internal.clone())];
     match &pipeline.authentication {
         Authentication::ApiKeys(reference) => {
             environment.push(("API_KEYS_FILE", secret_file("api-keys", &reference.key)));
-            secrets.push(("api-keys", reference.name.clone()));
+            secrets.push(("api-keys".into(), reference.name.clone()));
         }
         Authentication::Anonymous => environment.push(("ANONYMOUS", "true".to_owned())),
     }

@@ -1,5 +1,7 @@
 //! What the pods of both workloads have in common.
 
+use std::borrow::Cow;
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
@@ -58,7 +60,7 @@ pub(super) struct Pod {
     pub ports: Vec<Port>,
     pub environment: Vec<(&'static str, String)>,
     /// The Secrets to mount: what they are for, and their names.
-    pub secrets: Vec<(&'static str, String)>,
+    pub secrets: Vec<(Cow<'static, str>, String)>,
     pub termination_grace_seconds: i64,
 }
 

@@ -1,9 +1,9 @@
 use k8s_openapi::api::apps::v1::Deployment;
-use serde_json::json;
 
 use super::{
     metadata::PROCESSOR_COMPONENT,
     pod::{INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
+    provider,
 };
 use crate::{
     controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
@@ -47,10 +47,13 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("MAX_RETRIES", pipeline.max_retries.to_string()),
                 ("RETRY_DELAY", pipeline.retry_delay.clone()),
                 ("ON_UNKNOWN_OUTCOME", on_unknown_outcome.to_owned()),
-                ("PROVIDER", json!(pipeline.provider).to_string()),
+                ("PROVIDER", provider::settings(&pipeline.provider)),
                 ("SHUTDOWN_TIMEOUT", format!("{drain}s")),
             ],
-            secrets: vec![("internal", internal.clone())],
+            secrets: [("internal".into(), internal.clone())]
+                .into_iter()
+                .chain(provider::secrets(&pipeline.provider))
+                .collect(),
             termination_grace_seconds: i64::try_from(drain + EXIT_MARGIN_SECONDS).unwrap_or(i64::MAX),
         },
     )

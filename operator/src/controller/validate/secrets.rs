@@ -1,13 +1,16 @@
 //! What the Secrets that a pipeline names must hold, and what is told when they do not.
 
+use std::collections::BTreeMap;
+
 use super::Authentication;
 use crate::{
     controller::dereference::{Lookup, Sensitive},
-    crd::{self, Anonymous, SecretKeyRef},
+    crd::{self, Anonymous, Provider, ProviderSecret, SecretKeyRef},
 };
 
 const DATABASE_FIELD: &str = "spec.database.urlSecretRef";
 const API_KEYS_FIELD: &str = "spec.api.authentication.apiKeysSecretRef";
+const PROVIDER_FIELD: &str = "spec.processor.provider.http.secrets";
 
 /// Why a pipeline cannot be built as it is. The messages are shown in its conditions and name what to do. A value
 /// of a Secret is never shown.
@@ -17,7 +20,7 @@ pub enum Invalid {
     #[error("Secret {name:?}, named by {field}, does not exist {place}: create it")]
     NoSecret {
         /// The field that names it.
-        field: &'static str,
+        field: String,
         /// Its name.
         name: String,
         /// Where it was looked for, as in `in namespace "default"`.
@@ -27,7 +30,7 @@ pub enum Invalid {
     #[error("Secret {name:?}, named by {field}, has no key {key:?}: add the key or name another")]
     NoKey {
         /// The field that names it.
-        field: &'static str,
+        field: String,
         /// Its name.
         name: String,
         /// The key looked for.
@@ -39,7 +42,7 @@ pub enum Invalid {
     )]
     NoUrl {
         /// The field that names it.
-        field: &'static str,
+        field: String,
         /// Name of the Secret.
         name: String,
         /// Key in the Secret.
@@ -50,7 +53,17 @@ pub enum Invalid {
     #[error("key {key:?} of Secret {name:?}, named by {field}, is no text: it must hold the API keys as JSON in UTF-8")]
     NoApiKeys {
         /// The field that names it.
-        field: &'static str,
+        field: String,
+        /// Name of the Secret.
+        name: String,
+        /// Key in the Secret.
+        key: String,
+    },
+    /// A Secret's value cannot be put into a template.
+    #[error("key {key:?} of Secret {name:?}, named by {field}, must hold text in UTF-8 that is not empty")]
+    NoText {
+        /// The field that names it.
+        field: String,
         /// Name of the Secret.
         name: String,
         /// Key in the Secret.
@@ -67,7 +80,9 @@ pub(super) fn check_database_url(reference: &SecretKeyRef, found: &Lookup) -> Re
     let url = text(DATABASE_FIELD, name, key, found)?.and_then(|text| url::Url::parse(text.trim()).ok());
     match url {
         Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
-        Some(_) | None => Err(Invalid::NoUrl { field: DATABASE_FIELD, name: name.clone(), key: key.clone() }),
+        Some(_) | None => {
+            Err(Invalid::NoUrl { field: DATABASE_FIELD.to_owned(), name: name.clone(), key: key.clone() })
+        }
     }
 }
 
@@ -78,7 +93,9 @@ pub(super) fn authentication(spec: &crd::Authentication, found: Option<&Lookup>)
             let (name, key) = (&reference.name, &reference.key);
             match text(API_KEYS_FIELD, name, key, found)? {
                 Some(_) => Ok(Authentication::ApiKeys(reference.clone())),
-                None => Err(Invalid::NoApiKeys { field: API_KEYS_FIELD, name: name.clone(), key: key.clone() }),
+                None => {
+                    Err(Invalid::NoApiKeys { field: API_KEYS_FIELD.to_owned(), name: name.clone(), key: key.clone() })
+                }
             }
         }
         (None, _, Some(Anonymous {})) => Ok(Authentication::Anonymous),
@@ -87,20 +104,37 @@ pub(super) fn authentication(spec: &crd::Authentication, found: Option<&Lookup>)
     }
 }
 
+/// Proves that every secret of the provider has a value.
+pub(super) fn check_provider(provider: &Provider, found: &BTreeMap<String, Lookup>) -> Result<(), Invalid> {
+    for (secret, ProviderSecret { name, key }) in provider.secrets() {
+        let field = format!("{PROVIDER_FIELD}.{secret}");
+        let found = found.get(secret).unwrap_or(&Lookup::NoKey);
+        if text(&field, name, key, found)?.is_none_or(|value| value.trim().is_empty()) {
+            return Err(Invalid::NoText { field, name: name.clone(), key: key.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// The value that was found; `None` when it is no text.
-fn text<'a>(field: &'static str, name: &str, key: &str, found: &'a Lookup) -> Result<Option<&'a str>, Invalid> {
+fn text<'a>(field: &str, name: &str, key: &str, found: &'a Lookup) -> Result<Option<&'a str>, Invalid> {
     match found {
         Lookup::Found(Sensitive(text)) => Ok(Some(text)),
         Lookup::NotText => Ok(None),
-        Lookup::NoSecret(place) => Err(Invalid::NoSecret { field, name: name.to_owned(), place: place.clone() }),
-        Lookup::NoKey => Err(Invalid::NoKey { field, name: name.to_owned(), key: key.to_owned() }),
+        Lookup::NoSecret(place) => {
+            Err(Invalid::NoSecret { field: field.to_owned(), name: name.to_owned(), place: place.clone() })
+        }
+        Lookup::NoKey => Err(Invalid::NoKey { field: field.to_owned(), name: name.to_owned(), key: key.to_owned() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crd::ApiKeysSecretRef;
+    use crate::{
+        controller::fixtures::{pipeline_with_http_provider, referenced},
+        crd::ApiKeysSecretRef,
+    };
 
     const KEYS: &str = r#"{"keys":[]}"#;
 
@@ -175,6 +209,32 @@ mod tests {
     fn what_is_in_the_keys_file_is_left_to_the_api() {
         for value in [KEYS, "no JSON"] {
             assert_eq!(api_keys(&found(value)), Ok(Authentication::ApiKeys(keys())), "{value}");
+        }
+    }
+
+    fn provider(found: Lookup) -> Result<(), Invalid> {
+        let provider = pipeline_with_http_provider().spec.processor.provider;
+        let mut all = referenced().provider_secrets;
+        assert!(all.insert("authToken".to_owned(), found).is_some());
+        check_provider(&provider, &all)
+    }
+
+    #[test]
+    fn a_secret_of_the_provider_must_be_there_and_hold_text() {
+        assert_eq!(provider(found("token")), Ok(()));
+        check(
+            provider(missing()),
+            r#"Secret "twilio", named by spec.processor.provider.http.secrets.authToken, does not exist in namespace "default": create it"#,
+        );
+        check(
+            provider(Lookup::NoKey),
+            r#"Secret "twilio", named by spec.processor.provider.http.secrets.authToken, has no key "authToken": add the key or name another"#,
+        );
+        for value in [Lookup::NotText, found(" \n")] {
+            check(
+                provider(value),
+                r#"key "authToken" of Secret "twilio", named by spec.processor.provider.http.secrets.authToken, must hold text in UTF-8 that is not empty"#,
+            );
         }
     }
 
