@@ -114,8 +114,14 @@ impl Config {
     }
 
     /// What the delivery policy needs.
-    pub fn policy(&self) -> Policy {
-        Policy { max_retries: self.max_retries, delay: self.retry_delay, on_unknown_outcome: self.on_unknown_outcome }
+    pub fn policy(&self) -> anyhow::Result<Policy> {
+        if self.on_unknown_outcome == OnUnknownOutcome::Query && !self.provider.can_be_asked() {
+            anyhow::bail!(
+                "ON_UNKNOWN_OUTCOME query needs http.query in PROVIDER, which says how the provider is asked"
+            );
+        }
+        let Self { max_retries, retry_delay: delay, on_unknown_outcome, .. } = *self;
+        Ok(Policy { max_retries, delay, on_unknown_outcome })
     }
 }
 
@@ -173,10 +179,18 @@ mod tests {
     fn the_decision_record_s_figures_are_the_defaults() {
         let config = parse(&[]).expect("least config parses");
         let on_unknown_outcome = OnUnknownOutcome::Resend;
-        assert_eq!(config.policy(), Policy { max_retries: 3, delay: Duration::from_secs(1), on_unknown_outcome });
+        let policy = config.policy().expect("it needs no query");
+        assert_eq!(policy, Policy { max_retries: 3, delay: Duration::from_secs(1), on_unknown_outcome });
         assert_eq!(config.group_protocol, consumer::GroupProtocol::Consumer);
         assert_eq!(config.max_in_flight, 4000);
         assert_eq!(config.shutdown_timeout, Duration::from_secs(25));
+    }
+
+    #[test]
+    fn a_provider_that_cannot_be_asked_is_refused_where_it_has_to_be() {
+        let config = parse(&["--on-unknown-outcome", "query"]).expect("each for itself is fine");
+        let error = config.policy().expect_err("the simulated provider cannot be asked").to_string();
+        assert!(error.contains("ON_UNKNOWN_OUTCOME") && error.contains("http.query"), "{error}");
     }
 
     #[test]

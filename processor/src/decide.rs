@@ -38,6 +38,23 @@ pub enum Outcome {
     },
 }
 
+/// What a provider knows of a message that it may or may not have taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It has the message.
+    Sent {
+        /// What it calls the message.
+        provider_message_id: Option<String>,
+    },
+    /// It does not have the message, which may be sent again.
+    NotSent,
+    /// It does not say.
+    CannotTell {
+        /// Why, in words that the sender of the message may read.
+        reason: String,
+    },
+}
+
 /// What to do next with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -60,6 +77,8 @@ pub enum Decision {
     },
     /// Try again after this time.
     RetryAfter(Duration),
+    /// Ask the provider after this time whether it has the message.
+    AskAfter(Duration),
     /// Leave the provider alone for this time, and then try again. That is no failure of this message.
     SlowDown(Duration),
 }
@@ -72,6 +91,8 @@ pub enum OnUnknownOutcome {
     Resend,
     /// It is not sent again, and reported as UNKNOWN.
     Hold,
+    /// The provider is asked, and as long as it does not say that it does not have the message, this is held.
+    Query,
 }
 
 /// How patient we are with a provider.
@@ -98,7 +119,7 @@ const OLD: Duration = Duration::from_hours(1);
 /// Decides whether sms-api is asked before a message is sent. `is_doubtful` says that somebody may have worked on its
 /// record and left no trace, and `age` how long the record has been in Kafka.
 pub fn is_asked_about(policy: Policy, is_doubtful: bool, age: Duration) -> bool {
-    policy.on_unknown_outcome == OnUnknownOutcome::Hold || is_doubtful || age >= OLD
+    policy.on_unknown_outcome != OnUnknownOutcome::Resend || is_doubtful || age >= OLD
 }
 
 /// Whether a message may be sent.
@@ -110,6 +131,8 @@ pub enum Permission {
     Skip,
     /// No: it may have been sent, and nobody knows.
     Hold,
+    /// It may have been sent, and the provider knows.
+    AskProvider,
     /// sms-api knows no such message.
     UnknownMessage,
 }
@@ -119,6 +142,7 @@ pub fn permission(claimed: ClaimOutcome, policy: Policy) -> Permission {
     match (claimed, policy.on_unknown_outcome) {
         (ClaimOutcome::Granted, _) | (ClaimOutcome::ClaimedBefore, OnUnknownOutcome::Resend) => Permission::Send,
         (ClaimOutcome::ClaimedBefore, OnUnknownOutcome::Hold) => Permission::Hold,
+        (ClaimOutcome::ClaimedBefore, OnUnknownOutcome::Query) => Permission::AskProvider,
         (ClaimOutcome::Final | ClaimOutcome::Outdated, _) => Permission::Skip,
         (ClaimOutcome::MessageNotFound, _) => Permission::UnknownMessage,
     }
@@ -143,6 +167,9 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
         Outcome::Unknown { reason } if policy.on_unknown_outcome == OnUnknownOutcome::Hold => {
             Decision::ReportUnknown { reason }
         }
+        Outcome::Unknown { .. } if policy.on_unknown_outcome == OnUnknownOutcome::Query => {
+            Decision::AskAfter(prolonged(policy.delay))
+        }
         Outcome::Unavailable { .. } | Outcome::Unknown { .. } if attempt <= policy.max_retries => {
             Decision::RetryAfter(prolonged(policy.delay))
         }
@@ -150,6 +177,24 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
             let attempts = if attempt == 1 { "1 attempt".to_owned() } else { format!("{attempt} attempts") };
             Decision::ReportFailed { reason: format!("{reason} (given up after {attempts})"), transient: true }
         }
+    }
+}
+
+/// Decides what follows when the provider was asked whether it has a message that was given to it `attempt` times, after
+/// being `asked` so often, from 1; `jitter` as in [`decide`].
+pub fn decide_found(found: Found, attempt: u32, asked: u32, policy: Policy, jitter: f64) -> Decision {
+    match found {
+        Found::Sent { provider_message_id } => Decision::ReportSent { provider_message_id },
+        // It was never given to the provider in this life, so this is no failure.
+        Found::NotSent if attempt == 0 => Decision::RetryAfter(Duration::ZERO),
+        Found::NotSent => {
+            let reason = "the provider does not have the message".to_owned();
+            decide(Outcome::Unavailable { reason }, attempt, policy, jitter)
+        }
+        Found::CannotTell { .. } if asked <= policy.max_retries => {
+            Decision::AskAfter(policy.delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0)))
+        }
+        Found::CannotTell { reason } => Decision::ReportUnknown { reason },
     }
 }
 
@@ -162,6 +207,7 @@ mod tests {
     const POLICY: Policy =
         Policy { max_retries: 3, delay: Duration::from_secs(1), on_unknown_outcome: OnUnknownOutcome::Resend };
     const HOLD: Policy = Policy { on_unknown_outcome: OnUnknownOutcome::Hold, ..POLICY };
+    const QUERY: Policy = Policy { on_unknown_outcome: OnUnknownOutcome::Query, ..POLICY };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn delivered() -> Outcome {
@@ -214,6 +260,7 @@ mod tests {
             (POLICY, true, Duration::ZERO, true),
             (POLICY, false, OLD, true),
             (HOLD, false, Duration::ZERO, true),
+            (QUERY, false, Duration::ZERO, true),
         ] {
             assert_eq!(is_asked_about(policy, is_doubtful, age), expected, "{policy:?} {is_doubtful} {age:?}");
         }
@@ -222,14 +269,15 @@ mod tests {
     #[test]
     fn what_sms_api_says_of_a_claim_decides_whether_a_message_is_sent() {
         use ClaimOutcome::{ClaimedBefore, Final, Granted, MessageNotFound, Outdated};
-        for (claimed, resend, hold) in [
-            (Granted, Permission::Send, Permission::Send),
-            (ClaimedBefore, Permission::Send, Permission::Hold),
-            (Final, Permission::Skip, Permission::Skip),
-            (Outdated, Permission::Skip, Permission::Skip),
-            (MessageNotFound, Permission::UnknownMessage, Permission::UnknownMessage),
+        let unknown = Permission::UnknownMessage;
+        for (claimed, expected) in [
+            (Granted, [Permission::Send; 3]),
+            (ClaimedBefore, [Permission::Send, Permission::Hold, Permission::AskProvider]),
+            (Final, [Permission::Skip; 3]),
+            (Outdated, [Permission::Skip; 3]),
+            (MessageNotFound, [unknown; 3]),
         ] {
-            assert_eq!([permission(claimed, POLICY), permission(claimed, HOLD)], [resend, hold], "{claimed:?}");
+            assert_eq!([POLICY, HOLD, QUERY].map(|policy| permission(claimed, policy)), expected, "{claimed:?}");
         }
     }
 
@@ -269,6 +317,24 @@ mod tests {
         let held = Decision::ReportUnknown { reason: "no answer".to_owned() };
         assert_eq!(decide(unknown(), 1, HOLD, 0.0), held);
         assert_eq!(decide(unavailable(), 1, HOLD, 0.0), Decision::RetryAfter(SECOND), "it was not sent for certain");
+        assert_eq!(decide(unknown(), 9, QUERY, 0.0), Decision::AskAfter(SECOND));
+    }
+
+    #[test]
+    fn what_the_provider_says_of_a_message_decides_whether_it_is_sent_again() {
+        let sent = Found::Sent { provider_message_id: None };
+        let mute = || Found::CannotTell { reason: "it is away".to_owned() };
+        let missing = "the provider does not have the message (given up after 4 attempts)";
+        for (found, attempt, asked, expected) in [
+            (sent, 1, 1, Decision::ReportSent { provider_message_id: None }),
+            (Found::NotSent, 0, 1, Decision::RetryAfter(Duration::ZERO)),
+            (Found::NotSent, 1, 1, Decision::RetryAfter(SECOND)),
+            (Found::NotSent, 4, 1, failed_for_now(missing)),
+            (mute(), 1, 3, Decision::AskAfter(SECOND)),
+            (mute(), 1, 4, Decision::ReportUnknown { reason: "it is away".to_owned() }),
+        ] {
+            assert_eq!(decide_found(found.clone(), attempt, asked, QUERY, 0.0), expected, "{found:?}");
+        }
     }
 
     #[test]
@@ -298,7 +364,8 @@ mod tests {
     }
 
     fn any_policy() -> impl Strategy<Value = Policy> {
-        let on_unknown_outcome = prop_oneof![Just(OnUnknownOutcome::Resend), Just(OnUnknownOutcome::Hold)];
+        let on_unknown_outcome =
+            prop_oneof![Just(OnUnknownOutcome::Resend), Just(OnUnknownOutcome::Hold), Just(OnUnknownOutcome::Query)];
         (0..=100_u32, 0..=86_400_000_u64, on_unknown_outcome).prop_map(|(max_retries, delay, on_unknown_outcome)| {
             Policy { max_retries, delay: Duration::from_millis(delay), on_unknown_outcome }
         })
@@ -314,7 +381,10 @@ mod tests {
                 match decide(outcome, attempt, policy, jitter) {
                     Decision::RetryAfter(_) => attempt += 1,
                     Decision::SlowDown(_) => {}
-                    Decision::ReportSent { .. } | Decision::ReportFailed { .. } | Decision::ReportUnknown { .. } => break,
+                    Decision::ReportSent { .. }
+                    | Decision::ReportFailed { .. }
+                    | Decision::ReportUnknown { .. }
+                    | Decision::AskAfter(_) => break,
                 }
             }
             prop_assert!(attempt <= policy.max_retries + 1, "{attempt} attempts");
@@ -331,8 +401,8 @@ mod tests {
             if let Decision::ReportUnknown { .. } = decision {
                 prop_assert!(maybe_taken);
             }
-            if maybe_taken && policy.on_unknown_outcome == OnUnknownOutcome::Hold {
-                let is_held = matches!(decision, Decision::ReportUnknown { .. });
+            if maybe_taken && policy.on_unknown_outcome != OnUnknownOutcome::Resend {
+                let is_held = matches!(decision, Decision::ReportUnknown { .. } | Decision::AskAfter(_));
                 prop_assert!(is_held, "a message that may have been taken is sent again: {:?}", decision);
             }
         }

@@ -57,7 +57,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let processing = Arc::new(Processing {
         provider: Provider::new(&config.provider, health.check("provider"))?,
         throttle: throttle.clone(),
-        policy: config.policy(),
+        policy: config.policy()?,
         sms_api,
         dead_letters,
         metrics: metrics.clone(),

@@ -16,7 +16,9 @@ use tracing::{Instrument, Span};
 
 use crate::{
     consumer::{DeadLetters, HowEnded, Leaving, Unprocessable},
-    decide::{Decision, OnUnknownOutcome, Permission, Policy, decide, has_expired, is_asked_about, permission},
+    decide::{
+        Decision, OnUnknownOutcome, Permission, Policy, decide, decide_found, has_expired, is_asked_about, permission,
+    },
     metrics::{Metrics, Processed},
     pace::Throttle,
     provider::{Provider, Send},
@@ -39,6 +41,15 @@ pub struct Processing {
     pub dead_letters: DeadLetters,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+/// How the provider is called next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// It is given the message.
+    Send,
+    /// It is asked whether it has the message.
+    Ask,
 }
 
 /// Why the work on a record ends before its message is sent.
@@ -102,7 +113,8 @@ impl Processing {
             provider_message_id: None,
         };
         match self.ask(record, &message).await? {
-            Permission::Send => self.send(&message, leaving, &mut report, attempts).await?,
+            Permission::Send => self.send(&message, Step::Send, leaving, &mut report, attempts).await?,
+            Permission::AskProvider => self.send(&message, Step::Ask, leaving, &mut report, attempts).await?,
             Permission::Skip => return Err(Ended::Skipped),
             Permission::UnknownMessage => return Err(Ended::Unprocessable(Unprocessable::unknown_message())),
             Permission::Hold => {
@@ -133,52 +145,65 @@ impl Processing {
         }
     }
 
-    /// Tries until the policy has seen enough, or it is too late; `report` tells what came of it.
+    /// Tries until the policy has seen enough, or it is too late; `report` tells what came of it, and `attempts` how often
+    /// the provider was given the message, not counting when it asked to slow down.
     async fn send(
         &self,
         message: &SmsRequestedV1,
+        mut step: Step,
         leaving: &Leaving,
         report: &mut DeliveryReport,
         attempts: &mut u32,
     ) -> Result<(), Ended> {
-        let mut attempt = 1;
-        while !has_expired(message.expires_at, Timestamp::now()) {
-            self.metrics.attempted();
-            *attempts += 1;
-            let outcome = self.provider.send(message).await;
-            match decide(outcome, attempt, self.policy, fastrand::f64()) {
+        let mut asked = 0;
+        loop {
+            let decision = match step {
+                Step::Send if has_expired(message.expires_at, Timestamp::now()) => return Ok(()),
+                Step::Send => {
+                    self.metrics.attempted();
+                    *attempts += 1;
+                    decide(self.provider.send(message).await, *attempts, self.policy, fastrand::f64())
+                }
+                Step::Ask => {
+                    asked += 1;
+                    decide_found(self.provider.query(message).await, *attempts, asked, self.policy, fastrand::f64())
+                }
+            };
+            match decision {
                 Decision::ReportSent { provider_message_id } => {
-                    report.status = DeliveryStatus::Sent;
-                    report.provider_message_id = provider_message_id;
-                    break;
+                    (report.status, report.provider_message_id) = (DeliveryStatus::Sent, provider_message_id);
+                    return Ok(());
                 }
                 Decision::ReportFailed { reason, transient } => {
-                    report.status = DeliveryStatus::Failed;
-                    (report.failure_reason, report.transient) = (Some(reason), transient);
-                    break;
+                    (report.status, report.failure_reason) = (DeliveryStatus::Failed, Some(reason));
+                    report.transient = transient;
+                    return Ok(());
                 }
                 Decision::ReportUnknown { reason } => {
-                    report.status = DeliveryStatus::Unknown;
-                    report.failure_reason = Some(reason);
-                    break;
+                    (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason));
+                    return Ok(());
                 }
                 Decision::RetryAfter(delay) => {
-                    attempt += 1;
                     self.wait(delay, leaving).await?;
+                    (step, asked) = (Step::Send, 0);
+                }
+                Decision::AskAfter(delay) => {
+                    self.wait(delay, leaving).await?;
+                    step = Step::Ask;
                 }
                 Decision::SlowDown(delay) => {
+                    *attempts -= 1;
                     self.throttle.pace().close(Instant::now() + delay);
                     self.wait(delay, leaving).await?;
                 }
             }
         }
-        Ok(())
     }
 
-    /// Waits until the next attempt may be made. The message is not with the provider meanwhile, so whoever gets its
-    /// partition need not wait for us; only a message that nobody else would dare to send stays with us.
+    /// Waits until the provider may be called again. The message is not with it meanwhile, so whoever gets its partition
+    /// need not wait for us; only a message that nobody else would dare to send stays with us.
     async fn wait(&self, delay: Duration, leaving: &Leaving) -> Result<(), Ended> {
-        let is_ours_alone = self.policy.on_unknown_outcome == OnUnknownOutcome::Hold;
+        let is_ours_alone = self.policy.on_unknown_outcome != OnUnknownOutcome::Resend;
         let may_be_made = async {
             tokio::time::sleep(delay).await;
             self.throttle.until_admitted().await;

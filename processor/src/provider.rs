@@ -16,30 +16,13 @@ use tokio::time::timeout;
 
 pub use self::settings::Settings;
 use self::{http::Http, settings::Kind, simulated::Simulated};
-use crate::decide::Outcome;
+use crate::decide::{Found, Outcome};
 
 /// Makes one attempt to send a message.
 pub trait Send {
     /// Hands the message over and waits for the answer. Every failure is an outcome. Whether the message was handed over
     /// is not known when this is dropped before its end.
     fn send(&self, message: &SmsRequestedV1) -> impl Future<Output = Outcome> + std::marker::Send;
-}
-
-/// What a provider knows of a message that it may or may not have taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It has the message.
-    Sent {
-        /// What it calls the message.
-        provider_message_id: Option<String>,
-    },
-    /// It does not have the message, which may be sent again.
-    NotSent,
-    /// It does not say.
-    CannotTell {
-        /// Why, in words that the sender of the message may read.
-        reason: String,
-    },
 }
 
 /// The provider in use, and how long it is waited for.
@@ -70,9 +53,7 @@ impl Provider {
         };
         Ok(Self { in_use, timeout: settings.timeout })
     }
-}
 
-impl Provider {
     /// Asks what became of a message, by our own id of it.
     pub async fn query(&self, message: &SmsRequestedV1) -> Found {
         let InUse::Http(http) = &self.in_use else {

@@ -7,6 +7,7 @@ use super::{HttpProvider, ProviderSecret};
 /// The fleet that carries messages to the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.onUnknownOutcome != 'Query' || (has(self.provider.http) && has(self.provider.http.query))").message("onUnknownOutcome Query needs provider.http.query, which says how the provider is asked"))]
 pub struct Processor {
     /// How many processors run; more than partitions would stand idle.
     #[serde(default = "default_replicas")]
@@ -28,7 +29,8 @@ pub struct Processor {
     pub retry: Retry,
     /// What follows when a message may have reached the provider and nobody knows, because no answer came or a processor
     /// crashed meanwhile: with `Resend` it is sent again, and may arrive twice; with `Hold` it is not, and its status
-    /// becomes UNKNOWN.
+    /// becomes UNKNOWN; with `Query` the provider is asked (`provider.http.query`), and only if it does not have the message
+    /// it is sent again.
     #[serde(default)]
     pub on_unknown_outcome: OnUnknownOutcome,
     /// Where messages go.
@@ -53,6 +55,8 @@ pub enum OnUnknownOutcome {
     Resend,
     /// It is not sent again, and its status becomes UNKNOWN.
     Hold,
+    /// It is sent again only if the provider says that it does not have it.
+    Query,
 }
 
 /// What follows a transient failure.

@@ -28,8 +28,11 @@ use self::{
     retry_after::retry_after,
     secrets::Secrets,
 };
-use super::{Found, Send};
-use crate::{decide::Outcome, outage::Outage};
+use super::Send;
+use crate::{
+    decide::{Found, Outcome},
+    outage::Outage,
+};
 
 /// How long connecting may take; never longer than half of an attempt, so that it ends while it is still known that
 /// nothing was sent.

@@ -49,6 +49,11 @@ const fn default_timeout() -> Duration {
 }
 
 impl Settings {
+    /// Whether the provider can tell what became of a message.
+    pub fn can_be_asked(&self) -> bool {
+        matches!(&self.kind, Kind::Http(http) if http.query.is_some())
+    }
+
     /// Reads the settings from a JSON document; an error names the field.
     pub fn parse(json: &str) -> Result<Self, String> {
         let document: Document = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))

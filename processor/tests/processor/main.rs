@@ -9,6 +9,7 @@ mod dead_letters;
 mod delivery;
 mod harness;
 mod http_provider;
+mod kills;
 mod load;
 mod order;
 mod provider_end;

@@ -32,10 +32,22 @@ pub struct Received {
 
 type Answer = Box<dyn Fn(&DeliveryReport) -> StatusCode + Send + Sync>;
 
+/// What becomes of claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claiming {
+    /// Each attempt is granted once.
+    Usual,
+    /// They are granted, and nobody hears of it.
+    GrantedWithoutAnswer,
+    /// Nothing comes of them.
+    Ignored,
+}
+
 struct Shared {
     token: Mutex<String>,
     answer: Mutex<Answer>,
     outage: Mutex<Option<StatusCode>>,
+    claiming: Mutex<Claiming>,
     claimed: Mutex<Vec<Claim>>,
     received: watch::Sender<Vec<Received>>,
     requests: watch::Sender<usize>,
@@ -58,6 +70,7 @@ impl ReportEnd {
             token: Mutex::new(token),
             answer: Mutex::new(Box::new(|_| StatusCode::OK)),
             outage: Mutex::default(),
+            claiming: Mutex::new(Claiming::Usual),
             claimed: Mutex::default(),
             received: watch::Sender::default(),
             requests: watch::Sender::default(),
@@ -87,6 +100,11 @@ impl ReportEnd {
     /// Answers everything with this status from now on; with none, as otherwise.
     pub fn fail(&self, outage: impl Into<Option<StatusCode>>) {
         *self.shared.outage.lock().expect("lock") = outage.into();
+    }
+
+    /// Does this with claims from now on.
+    pub fn claims(&self, claiming: Claiming) {
+        *self.shared.claiming.lock().expect("lock") = claiming;
     }
 
     /// The claims that were granted.
@@ -152,11 +170,20 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<StatusCode> {
     unauthorized.or(*shared.outage.lock().expect("lock"))
 }
 
-/// Grants each attempt once, as sms-api does.
 async fn claim(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<Claims>) -> Response {
     if let Some(status) = refusal(&shared, &headers) {
         return status.into_response();
     }
+    let claiming = *shared.claiming.lock().expect("lock");
+    let answer = if claiming == Claiming::Ignored { None } else { Some(grant(&shared, batch)) };
+    match answer {
+        Some(results) if claiming == Claiming::Usual => Json(results).into_response(),
+        Some(_) | None => std::future::pending().await,
+    }
+}
+
+/// Grants each attempt once, as sms-api does.
+fn grant(shared: &Shared, batch: Claims) -> ClaimResults {
     let mut claimed = shared.claimed.lock().expect("lock");
     let received = shared.received.borrow();
     let is_final =
@@ -172,7 +199,7 @@ async fn claim(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch
         };
         ClaimResult { message_id: claim.message_id, outcome }
     });
-    Json(ClaimResults { results: results.collect() }).into_response()
+    ClaimResults { results: results.collect() }
 }
 
 async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<DeliveryReports>) -> Response {

@@ -26,6 +26,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let on_unknown_outcome = match pipeline.on_unknown_outcome {
         OnUnknownOutcome::Resend => "resend",
         OnUnknownOutcome::Hold => "hold",
+        OnUnknownOutcome::Query => "query",
     };
     let drain = pipeline.drain_timeout.as_secs();
     deployment(

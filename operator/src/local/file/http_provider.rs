@@ -65,6 +65,20 @@ fn settings_of_an_http_provider_are_refused_by_their_fields() {
 }
 
 #[test]
+fn a_provider_that_cannot_be_asked_is_refused_where_it_has_to_be() {
+    let query = "query: { url: https://api/x, responses: [{ when: { status: 2xx }, outcome: Delivered }] }";
+    let with_query = WITH_HTTP.replacen("      http:\n", &format!("      http:\n        {query}\n"), 1);
+    let asks = |text: &str| text.replacen("    provider:\n", "    onUnknownOutcome: Query\n    provider:\n", 1);
+    parse(&asks(&with_query), None).expect("it can be asked");
+    check_example_refused(
+        WITH_HTTP,
+        "    provider:\n",
+        "    onUnknownOutcome: Query\n    provider:\n",
+        "spec.processor: onUnknownOutcome Query needs provider.http.query, which says how the provider is asked",
+    );
+}
+
+#[test]
 fn a_rule_about_answers_is_accepted_where_it_makes_sense() {
     for rule in [
         r#"{ when: { status: "429" }, outcome: Throttled }"#,

@@ -7,7 +7,7 @@ use axum::{
 };
 use contract::SmsRequestedV1;
 use serde_json::json;
-use sms_processor::provider::Found;
+use sms_processor::decide::Found;
 
 use super::{provider, twilio, twilio_secrets};
 use crate::{
