@@ -20,17 +20,13 @@ mod database;
 mod http;
 mod ingest;
 mod load;
-mod measurement;
 mod message;
 mod number;
-mod phase;
 mod processes;
-mod reads;
-mod references;
 mod report;
 mod servers;
 mod statistics;
-mod topic;
+mod topics;
 
 /// The exit code of a program that was interrupted: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
