@@ -1,10 +1,12 @@
 //! The command line. Every setting of the benchmarks is here; nothing else reads the environment.
 
 mod ingest;
+mod processing;
 
 use clap::{Parser, Subcommand};
 
 pub use ingest::IngestArguments;
+pub use processing::ProcessingArguments;
 
 /// Measures the product on this machine.
 #[derive(Debug, Parser)]
@@ -20,6 +22,8 @@ pub struct Arguments {
 pub enum Command {
     /// How fast sms-api takes messages in, beside plain inserts of the same rows into the same table
     Ingest(IngestArguments),
+    /// How fast the processor takes messages from Kafka to the provider and reports them, beside a bare consumer
+    Processing(ProcessingArguments),
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod load;
 mod message;
 mod number;
 mod processes;
+mod processing;
 mod report;
 mod servers;
 mod statistics;
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
     let outcome = local.run_until(async {
         match arguments.command {
             Command::Ingest(arguments) => ingest::run(&arguments).await,
+            Command::Processing(arguments) => processing::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

@@ -14,6 +14,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub enum Program {
     /// The way in.
     SmsApi,
+    /// The way out.
+    Processor,
     /// The postmaster; its children count as it.
     Postgres,
     /// The broker.
@@ -52,6 +54,7 @@ impl Program {
     pub fn title(self) -> &'static str {
         match self {
             Program::SmsApi => "sms-api",
+            Program::Processor => "processor",
             Program::Postgres => "PostgreSQL",
             Program::Kafka => "Kafka",
             Program::LoadGenerator => "load generator",

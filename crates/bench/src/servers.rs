@@ -1,5 +1,6 @@
-//! What is measured, as child processes: PostgreSQL with fsync, Kafka and sms-api.
+//! What is measured, as child processes: PostgreSQL with fsync, Kafka, sms-api and the processor.
 
+mod processor;
 mod sms_api;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     processes::{Program, Watched},
 };
 
+pub use processor::{Processor, ProcessorSettings};
 pub use sms_api::SmsApi;
 
 const READY_WITHIN: Duration = Duration::from_mins(1);

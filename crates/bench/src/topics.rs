@@ -19,6 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// One topic for each priority, and one for dead letters.
 pub struct Topics {
     admin: Admin,
+    settings: Settings,
     partitions: i32,
     requests: String,
     high_priority: String,
@@ -43,6 +44,7 @@ impl Topics {
         let settings = Settings { bootstrap_servers };
         let topics = Topics {
             admin: Admin::new(&settings, "sms-bench").context("cannot make a Kafka client")?,
+            settings,
             partitions,
             requests: format!("{prefix}.requests"),
             high_priority: format!("{prefix}.high-priority"),
@@ -74,8 +76,49 @@ impl Topics {
         Ok(offsets.iter().map(|partition| u64::try_from(partition.end).unwrap_or_default()).sum())
     }
 
+    /// How many records of normal priority a group has not committed.
+    pub async fn lag(&self, group: &str) -> anyhow::Result<u64> {
+        let offsets = self.offsets(group).await?;
+        Ok(offsets.iter().map(|partition| u64::try_from(partition.lag()).unwrap_or_default()).sum())
+    }
+
     async fn offsets(&self, group: &str) -> anyhow::Result<Vec<PartitionOffsets>> {
         let partitions = (0..self.partitions).map(|partition| (self.requests.clone(), partition)).collect();
         self.admin.offsets(group.to_owned(), partitions).await.context("cannot count the records")
+    }
+
+    /// How clients reach them.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where Kafka is.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.settings.bootstrap_servers
+    }
+
+    /// How many partitions each of them has.
+    pub fn partitions(&self) -> i32 {
+        self.partitions
+    }
+
+    /// The topic of normal priority.
+    pub fn requests(&self) -> &str {
+        &self.requests
+    }
+
+    /// The topic of high priority.
+    pub fn high_priority(&self) -> &str {
+        &self.high_priority
+    }
+
+    /// The topic of low priority.
+    pub fn low_priority(&self) -> &str {
+        &self.low_priority
+    }
+
+    /// The topic of dead letters.
+    pub fn dead_letters(&self) -> &str {
+        &self.dead_letters
     }
 }
