@@ -1,10 +1,12 @@
 //! The command line. Every setting of the benchmarks is here; nothing else reads the environment.
 
+mod end_to_end;
 mod ingest;
 mod processing;
 
 use clap::{Parser, Subcommand};
 
+pub use end_to_end::EndToEndArguments;
 pub use ingest::IngestArguments;
 pub use processing::ProcessingArguments;
 
@@ -24,6 +26,8 @@ pub enum Command {
     Ingest(IngestArguments),
     /// How fast the processor takes messages from Kafka to the provider and reports them, beside a bare consumer
     Processing(ProcessingArguments),
+    /// How long a message takes from accepted to final, and how many a second go all the way without a growing backlog
+    EndToEnd(EndToEndArguments),
 }
 
 #[cfg(test)]

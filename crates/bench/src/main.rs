@@ -17,6 +17,7 @@ use tokio::{
 
 mod arguments;
 mod database;
+mod end_to_end;
 mod http;
 mod ingest;
 mod load;
@@ -40,6 +41,7 @@ async fn main() -> ExitCode {
         match arguments.command {
             Command::Ingest(arguments) => ingest::run(&arguments).await,
             Command::Processing(arguments) => processing::run(&arguments).await,
+            Command::EndToEnd(arguments) => end_to_end::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

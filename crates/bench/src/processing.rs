@@ -24,7 +24,7 @@ use crate::{
     number::number,
     processes::{self, CpuSeconds, Memory, Program, Watched},
     report::{self as reports, Conditions},
-    servers::{Place, Processor, ProcessorSettings},
+    servers::{DEFAULT_IN_FLIGHT, INSTANT_PROVIDER, Place, Processor, ProcessorSettings},
     topics::Topics,
 };
 use measurement::{Latency, ProcessorFigures, Throughput};
@@ -37,10 +37,6 @@ const PROVIDER: &str = r#"{"simulated":{"minDelay":"1s","maxDelay":"3s","failure
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 /// Between the shortest delay and the longest one: how long after the first report all delays have been seen.
 const RAMP: Duration = Duration::from_secs(2);
-/// The provider at the constant rate.
-const INSTANT_PROVIDER: &str = r#"{"simulated":{"minDelay":"0ms","maxDelay":"0ms","failurePercent":0}}"#;
-/// The product's default, at the constant rate.
-const USUAL_IN_FLIGHT: u32 = 4000;
 /// For how many seconds the constant rate runs before it is measured.
 const WARM_UP_SECONDS: u32 = 5;
 /// How long there may be no report, and how long the group's lag may remain after the last one.
@@ -163,7 +159,7 @@ impl Bench<'_> {
         let warm_up = RATE * WARM_UP_SECONDS;
         let records = warm_up + RATE * self.arguments.seconds.get();
         self.report_end.expect(records);
-        let mut run = self.start(&topics, round, USUAL_IN_FLIGHT, INSTANT_PROVIDER)?;
+        let mut run = self.start(&topics, round, DEFAULT_IN_FLIGHT, INSTANT_PROVIDER)?;
         run.processor.until_ready().await?;
         let began = producer::constant_rate(&topics, records, RATE).await?;
         let ended = self.end(run, &topics).await?;

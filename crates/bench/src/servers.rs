@@ -22,15 +22,18 @@ use devstack::{
 use sqlx::postgres::PgConnectOptions;
 
 use crate::{
+    database::Database,
     http::Connection,
     processes::{Program, Watched},
 };
 
-pub use processor::{Processor, ProcessorSettings};
+pub use processor::{DEFAULT_IN_FLIGHT, INSTANT_PROVIDER, Processor, ProcessorSettings};
 pub use sms_api::SmsApi;
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
+
+const POSTGRES: &str = "postgres";
 
 /// A folder for servers, which nobody else uses meanwhile.
 #[derive(Debug)]
@@ -55,8 +58,9 @@ impl Place {
         Ok(Kafka::start(&kafka, &KafkaSettings { folder, port: None, tuning: JavaTuning::AsShipped })?)
     }
 
+    /// Starts PostgreSQL with what is in its folder.
     fn start_postgres(&self, databases: &[&str]) -> anyhow::Result<Postgres> {
-        let folder = &self.emptied("postgres")?;
+        let folder = &self.folder().join(POSTGRES);
         let postgres = PostgresBinaries::install(&Cache::of_this_machine()?, &Silent)?;
         let settings = PostgresSettings { folder, port: None, durability: Durability::Durable, databases };
         Ok(Postgres::start(&postgres, &settings)?)
@@ -86,7 +90,19 @@ impl Servers {
     /// Starts both, empty, in `folder`; PostgreSQL has these databases.
     pub fn start(folder: &Path, databases: &[&str]) -> anyhow::Result<Servers> {
         let place = Place::claim(folder)?;
+        place.emptied(POSTGRES)?;
         Ok(Servers { postgres: place.start_postgres(databases)?, kafka: place.start_kafka()?, place })
+    }
+
+    /// Lets PostgreSQL keep when each transaction was committed, which it begins to do only with a restart. All of its
+    /// databases do, whichever is asked.
+    pub async fn remembering_commit_times(self, database: &str) -> anyhow::Result<Servers> {
+        let options = self.database(database)?;
+        Database::connect(&options).await?.run("alter system set track_commit_timestamp = on").await?;
+        let Servers { kafka, postgres, place } = self;
+        // Gone before the next one starts, because the folder is its own.
+        drop(postgres);
+        Ok(Servers { kafka, postgres: place.start_postgres(&[])?, place })
     }
 
     /// Where Kafka is.

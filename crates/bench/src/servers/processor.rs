@@ -13,6 +13,11 @@ use devstack::{Server, ServerSettings};
 use super::{free_address, programs, until_ready};
 use crate::topics::Topics;
 
+/// A provider that answers at once.
+pub const INSTANT_PROVIDER: &str = r#"{"simulated":{"minDelay":"0ms","maxDelay":"0ms","failurePercent":0}}"#;
+/// How many messages the product has in work at most, unless told otherwise.
+pub const DEFAULT_IN_FLIGHT: u32 = 4000;
+
 /// What differs between the processors that are measured; all else is as by default.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessorSettings<'a> {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -18,6 +18,8 @@ use super::{free_address, programs, until_ready, write_secret};
 pub struct SmsApi {
     server: Server,
     address: SocketAddr,
+    internal: SocketAddr,
+    token_file: PathBuf,
 }
 
 impl SmsApi {
@@ -38,12 +40,22 @@ impl SmsApi {
         serve.env("METRICS_ADDRESS", metrics.to_string());
         let mut server = Server::start(ServerSettings::new("sms-api", serve, folder.join("sms-api.log")))?;
         until_ready(&mut server, metrics).await?;
-        Ok(SmsApi { server, address })
+        Ok(SmsApi { server, address, internal, token_file })
     }
 
     /// Where its public API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes reports.
+    pub fn internal_url(&self) -> String {
+        format!("http://{}", self.internal)
+    }
+
+    /// The token that reports must bring.
+    pub fn token_file(&self) -> &Path {
+        &self.token_file
     }
 
     /// Its process id.
