@@ -3,70 +3,62 @@
 //! Rounds interleave what is compared, so that a machine that slows down meanwhile slows all of it. Between two
 //! phases everything comes to rest: the outbox is empty, a checkpoint is written.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+pub mod measurement;
+pub mod phase;
+mod reads;
+mod references;
+mod report;
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::{
     arguments::IngestArguments,
     database::Database,
-    load::{self, Load},
-    measurement::{Measurement, Published},
+    load::{self, ACCEPTED, Load},
     message::PostRequest,
     number::number,
-    phase::{A_CONNECTIONS, B_CONNECTIONS, BATCH, BATCH_CONNECTIONS, Phase, RATE, RATE_CONNECTIONS},
     processes::{self, CpuSeconds, Memory, Watched},
-    reads,
-    references::Reference,
-    report::{Conditions, Report, svg, table},
-    servers::{self, INGEST, Servers, SmsApi},
-    topic::Topic,
+    report::{self as reports, Conditions},
+    servers::{Servers, SmsApi},
+    topics::Topics,
 };
+use measurement::{Measurement, Published};
+use phase::{A_CONNECTIONS, B_CONNECTIONS, BATCH, BATCH_CONNECTIONS, Phase, RATE, RATE_CONNECTIONS};
+use reads::READS;
+use references::Reference;
+use report::{Report, svg, table};
 
+/// The database of the phases.
+const INGEST: &str = "ingest";
 /// How long the machine is left alone before a phase: sockets close, the checkpoint's last writes end.
 const REST: Duration = Duration::from_millis(500);
 /// How long everything runs before anything is measured: for half a minute or so Kafka's Java compiles what it runs
 /// often, which takes up to a core.
 const WARM_UP: Duration = Duration::from_secs(40);
-/// The status of an accepted message.
-const ACCEPTED: u16 = 202;
 
 /// Measures, prints a table, writes `ingest.json` and `ingest.svg`. Missed targets are no error.
 pub async fn run(arguments: &IngestArguments) -> anyhow::Result<()> {
     let load_average = processes::load_average()?;
-    let out = out_folder(arguments)?;
-    println!("load average before the start: {}", load_average.map(|average| format!("{average:.2}")).join(" "));
+    let out = reports::folder(arguments.out.as_deref())?;
     println!("starting PostgreSQL and Kafka in {}", out.display());
-    let servers = Servers::start(&out.join("servers"))?;
-    let topic = servers.topic().await?;
-    let mut report = Report::new(Conditions {
-        started_at: Timestamp::now(),
-        cpus: std::thread::available_parallelism().map_or(0, usize::from),
-        load_average,
-        seconds: arguments.seconds.get(),
-        rounds: arguments.rounds.get(),
-        postgres: Database::connect(&servers.database(INGEST)?).await?.settings().await?,
-    });
+    let servers = Servers::start(&out.join("servers"), &[INGEST, READS])?;
+    let topics = Topics::create_defaults(servers.bootstrap_servers()).await?;
+    let postgres = Database::connect(&servers.database(INGEST)?).await?.settings().await?;
+    let conditions = Conditions::now(load_average, arguments.rounds.get(), postgres);
+    let mut report = Report::new(conditions, arguments.seconds.get());
 
     if !arguments.phases().is_empty() {
-        measure_phases(arguments, &servers, &topic, &mut report).await?;
+        measure_phases(arguments, &servers, &topics, &mut report).await?;
     }
     if let Some(rows) = arguments.read_rows() {
         report.reads = reads::measure(&servers, rows, arguments.phase_duration()).await?;
     }
     servers.stop()?;
 
-    for (name, content) in [("ingest.json", report.to_json()?), ("ingest.svg", svg::draw(&report))] {
-        let file = out.join(name);
-        fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("wrote {}", file.display());
-    }
+    reports::write(&out, "ingest", &report.to_json()?, &svg::draw(&report))?;
     println!("\n{}", table::draw(&report));
     Ok(())
 }
@@ -74,7 +66,7 @@ pub async fn run(arguments: &IngestArguments) -> anyhow::Result<()> {
 async fn measure_phases(
     arguments: &IngestArguments,
     servers: &Servers,
-    topic: &Topic,
+    topics: &Topics,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let sms_api = servers.start_sms_api(INGEST).await?;
@@ -82,7 +74,7 @@ async fn measure_phases(
     let options = servers.database(INGEST)?;
     let database = Database::connect(&options).await?;
     let watched = servers.watched(&sms_api);
-    let mut bench = Bench { sms_api, options, database, topic, watched, duration: arguments.phase_duration() };
+    let mut bench = Bench { sms_api, options, database, topics, watched, duration: arguments.phase_duration() };
     let uses_service = arguments.phases().into_iter().any(Phase::is_service);
     if uses_service {
         println!("warming up for {} s", WARM_UP.as_secs());
@@ -102,7 +94,7 @@ async fn measure_phases(
         }
     }
     if uses_service {
-        report.sms_api_memory = Some(Memory::of(bench.watched.sms_api)?);
+        report.sms_api_memory = Some(Memory::of(bench.sms_api.pid())?);
     }
     bench.sms_api.stop();
     Ok(())
@@ -113,7 +105,7 @@ struct Bench<'a> {
     sms_api: SmsApi,
     options: PgConnectOptions,
     database: Database,
-    topic: &'a Topic,
+    topics: &'a Topics,
     watched: Watched,
     duration: Duration,
 }
@@ -124,18 +116,18 @@ impl Bench<'_> {
         self.database.checkpoint().await?;
         tokio::time::sleep(REST).await;
 
-        let records_before = self.topic.records().await?;
-        let cpu_before = CpuSeconds::so_far(self.watched)?;
+        let records_before = self.topics.records().await?;
+        let cpu_before = CpuSeconds::so_far(&self.watched)?;
         let load = self.load(phase, self.duration).await?;
-        let cpu_seconds = CpuSeconds::so_far(self.watched)?.since(cpu_before);
+        let cpu_seconds = CpuSeconds::so_far(&self.watched)?.since(&cpu_before);
         let messages = load.answers * phase.messages_per_answer();
         let mut published = None;
         if phase.is_service() {
             let ended = Instant::now();
-            let at_last_answer = self.topic.records().await? - records_before;
+            let at_last_answer = self.topics.records().await? - records_before;
             self.database.until_published().await?;
             published = Some(Published { at_last_answer, rest_took_seconds: ended.elapsed().as_secs_f64() });
-            let in_topic = self.topic.records().await? - records_before;
+            let in_topic = self.topics.records().await? - records_before;
             if in_topic < messages {
                 bail!("{messages} messages were acknowledged, but only {in_topic} are in the topic");
             }
@@ -147,7 +139,7 @@ impl Bench<'_> {
             published,
             latency: load.latencies.figures(),
             cpu_seconds,
-            sms_api_memory: Memory::of(self.watched.sms_api)?,
+            sms_api_memory: Memory::of(self.sms_api.pid())?,
         })
     }
 
@@ -166,13 +158,4 @@ impl Bench<'_> {
             Phase::Constant => load::constant_rate(service, single(RATE_CONNECTIONS), duration, RATE, ACCEPTED).await,
         }
     }
-}
-
-fn out_folder(arguments: &IngestArguments) -> anyhow::Result<PathBuf> {
-    let out = match &arguments.out {
-        Some(folder) => folder.clone(),
-        None => servers::programs()?.with_file_name("bench"),
-    };
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    Ok(out)
 }

@@ -20,6 +20,9 @@ pub use constant_rate::constant_rate;
 /// How much longer than it should a load may take: an answer that is still missing then will not come.
 pub const GRACE: Duration = Duration::from_secs(30);
 
+/// The status of an accepted message.
+pub const ACCEPTED: u16 = 202;
+
 /// What a connection sends, request by request.
 pub trait Requests {
     /// The whole next request.

@@ -17,20 +17,18 @@ use tokio::{
 
 mod arguments;
 mod database;
+mod end_to_end;
 mod http;
 mod ingest;
 mod load;
-mod measurement;
 mod message;
 mod number;
-mod phase;
 mod processes;
-mod reads;
-mod references;
+mod processing;
 mod report;
 mod servers;
 mod statistics;
-mod topic;
+mod topics;
 
 /// The exit code of a program that was interrupted: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -42,6 +40,8 @@ async fn main() -> ExitCode {
     let outcome = local.run_until(async {
         match arguments.command {
             Command::Ingest(arguments) => ingest::run(&arguments).await,
+            Command::Processing(arguments) => processing::run(&arguments).await,
+            Command::EndToEnd(arguments) => end_to_end::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

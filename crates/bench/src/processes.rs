@@ -1,6 +1,6 @@
 //! What processes and the machine have used, from /proc (Linux only). Source of the formats: proc(5).
 
-use std::{ffi::OsStr, fs, process};
+use std::{collections::BTreeMap, ffi::OsStr, fs, process};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -9,30 +9,29 @@ use serde::Serialize;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Whose use is told apart.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched {
-    /// The service.
-    pub sms_api: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// The way in.
+    SmsApi,
+    /// The way out.
+    Processor,
     /// The postmaster; its children count as it.
-    pub postgres: u32,
+    Postgres,
     /// The broker.
-    pub kafka: u32,
+    Kafka,
+    /// This program.
+    LoadGenerator,
+    /// Everything else on the machine, the kernel's own threads and interrupts included.
+    Others,
 }
 
-/// CPU time in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct CpuSeconds {
-    /// Of the service.
-    pub sms_api: f64,
-    /// Of PostgreSQL with all its processes.
-    pub postgres: f64,
-    /// Of Kafka.
-    pub kafka: f64,
-    /// Of this program.
-    pub load_generator: f64,
-    /// Of everything else on the machine, the kernel's own threads and interrupts included.
-    pub others: f64,
-}
+/// The programs that run besides this one, and their process ids.
+pub type Watched = Vec<(Program, u32)>;
+
+/// CPU time in seconds, by program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CpuSeconds(BTreeMap<Program, f64>);
 
 /// Memory of a process in MB (1,000,000 bytes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -43,14 +42,30 @@ pub struct Memory {
     pub peak_mb: f64,
 }
 
-/// How busy the machine has been lately: over 1, 5 and 15 minutes.
+/// How busy the machine has been lately, over 1, 5 and 15 minutes; told on the screen as well.
 pub fn load_average() -> anyhow::Result<[f64; 3]> {
-    parse_load_average(&read("/proc/loadavg")?).context("/proc/loadavg has no averages")
+    let averages = parse_load_average(&read("/proc/loadavg")?).context("/proc/loadavg has no averages")?;
+    println!("load average before the start: {}", averages.map(|average| format!("{average:.2}")).join(" "));
+    Ok(averages)
+}
+
+impl Program {
+    /// Its name, for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Program::SmsApi => "sms-api",
+            Program::Processor => "processor",
+            Program::Postgres => "PostgreSQL",
+            Program::Kafka => "Kafka",
+            Program::LoadGenerator => "load generator",
+            Program::Others => "others",
+        }
+    }
 }
 
 impl CpuSeconds {
     /// What was used up to now.
-    pub fn so_far(watched: Watched) -> anyhow::Result<CpuSeconds> {
+    pub fn so_far(watched: &[(Program, u32)]) -> anyhow::Result<CpuSeconds> {
         let machine = parse_machine(&read("/proc/stat")?).context("/proc/stat has no sum over all CPUs")?;
         let stats = all_stats()?;
         let alone = |id: u32| -> f64 { stats.iter().filter(|stat| stat.id == id).map(|stat| stat.own).sum() };
@@ -58,35 +73,42 @@ impl CpuSeconds {
             let members = stats.iter().filter(|stat| stat.id == id || stat.parent == id);
             members.map(|stat| stat.own + stat.ended_children).sum()
         };
-        let (sms_api, postgres) = (alone(watched.sms_api), family(watched.postgres));
-        let (kafka, load_generator) = (alone(watched.kafka), alone(process::id()));
-        let others = machine - sms_api - postgres - kafka - load_generator;
-        Ok(CpuSeconds { sms_api, postgres, kafka, load_generator, others })
+        let of = |&(program, id): &(Program, u32)| match program {
+            Program::Postgres => (program, family(id)),
+            _ => (program, alone(id)),
+        };
+        let this_program = [(Program::LoadGenerator, process::id())];
+        let mut seconds: CpuSeconds = watched.iter().chain(&this_program).map(of).collect();
+        let others = machine - seconds.0.values().sum::<f64>();
+        seconds.0.insert(Program::Others, others);
+        Ok(seconds)
+    }
+
+    /// Of one program; 0 for one that did not run.
+    pub fn of(&self, program: Program) -> f64 {
+        self.0.get(&program).copied().unwrap_or_default()
     }
 
     /// What was used since `earlier`.
-    pub fn since(self, earlier: CpuSeconds) -> CpuSeconds {
-        self.combine(earlier, |now, then| (now - then).max(0.0))
+    pub fn since(&self, earlier: &CpuSeconds) -> CpuSeconds {
+        self.0.iter().map(|(&program, &seconds)| (program, (seconds - earlier.of(program)).max(0.0))).collect()
     }
 
     /// Both together.
-    pub fn plus(self, other: CpuSeconds) -> CpuSeconds {
-        self.combine(other, |one, other| one + other)
+    pub fn plus(&self, other: &CpuSeconds) -> CpuSeconds {
+        let programs = self.0.keys().chain(other.0.keys());
+        programs.map(|&program| (program, self.of(program) + other.of(program))).collect()
     }
 
     /// Each part of it as a share: per message, per second.
-    pub fn per(self, count: f64) -> CpuSeconds {
-        self.combine(self, |seconds, _| seconds / count)
+    pub fn per(&self, count: f64) -> CpuSeconds {
+        self.0.iter().map(|(&program, &seconds)| (program, seconds / count)).collect()
     }
+}
 
-    fn combine(self, other: CpuSeconds, combine: impl Fn(f64, f64) -> f64) -> CpuSeconds {
-        CpuSeconds {
-            sms_api: combine(self.sms_api, other.sms_api),
-            postgres: combine(self.postgres, other.postgres),
-            kafka: combine(self.kafka, other.kafka),
-            load_generator: combine(self.load_generator, other.load_generator),
-            others: combine(self.others, other.others),
-        }
+impl FromIterator<(Program, f64)> for CpuSeconds {
+    fn from_iter<I: IntoIterator<Item = (Program, f64)>>(seconds: I) -> Self {
+        CpuSeconds(seconds.into_iter().collect())
     }
 }
 
@@ -197,10 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn cpu_time_is_told_by_program() {
+        let seconds = |kafka, others| CpuSeconds::from_iter([(Program::Kafka, kafka), (Program::Others, others)]);
+        let used = seconds(5.0, 3.0).since(&seconds(1.0, 4.0));
+        assert_eq!(used, seconds(4.0, 0.0));
+        assert_eq!(used.plus(&CpuSeconds::from_iter([(Program::Kafka, 2.0)])).per(2.0), seconds(3.0, 0.0));
+        assert!(used.of(Program::SmsApi).abs() < f64::EPSILON);
+        assert_eq!(serde_json::to_string(&used).expect("JSON"), r#"{"kafka":4.0,"others":0.0}"#);
+    }
+
+    #[test]
     fn this_process_has_used_time_and_memory() {
         let id = process::id();
-        let so_far = CpuSeconds::so_far(Watched { sms_api: id, postgres: id, kafka: id }).expect("Linux");
-        assert!(so_far.load_generator >= 0.0 && so_far.others > 0.0, "{so_far:?}");
+        let so_far = CpuSeconds::so_far(&[(Program::Kafka, 1)]).expect("Linux");
+        assert!(so_far.of(Program::LoadGenerator) >= 0.0 && so_far.of(Program::Others) > 0.0, "{so_far:?}");
         assert!(Memory::of(id).expect("Linux").peak_mb > 1.0);
     }
 }

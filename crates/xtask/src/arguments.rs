@@ -26,7 +26,8 @@ pub enum Command {
     Status(Place),
     /// Run every test of the repository on real servers
     Test(TestArguments),
-    /// Build for release and measure: `bench ingest` tells how fast messages are taken in, `bench ingest --help` more
+    /// Build for release and measure: `bench ingest` tells how fast messages are taken in, `bench processing` how fast they
+    /// are sent and reported, `bench end-to-end` both together, `bench --help` more
     Bench(BenchArguments),
     /// Write crds/smspipelines.yaml, and the chart's copy of it, from the operator's types
     Crds,

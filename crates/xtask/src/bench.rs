@@ -24,7 +24,8 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     PostgresBinaries::install(&cache, &screen)?;
     KafkaBinaries::install(&cache, &screen)?;
     screen.say("building for release with cargo, which takes minutes after a change");
-    workspace::run(&workspace::cargo(["build", "--release", "--locked", "-p", "bench", "-p", "sms-api"]))?;
+    let packages = ["-p", "bench", "-p", "sms-api", "-p", "sms-processor"];
+    workspace::run(&workspace::cargo(["build", "--release", "--locked"].into_iter().chain(packages)))?;
 
     let program = workspace::programs()?.with_file_name("release").join("sms-bench");
     let error = Command::new(&program).args(&arguments.arguments).exec();

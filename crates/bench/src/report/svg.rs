@@ -1,14 +1,8 @@
-//! The report as a picture: throughput beside the references and latency beside its bounds. Pure.
+//! Figures as a picture: rows of bars beside their bounds. Pure.
 //!
 //! It brings its own colours for light and dark and asks for no font by name, so that it can stand in any page.
 
 use std::fmt::{self, Write};
-
-use super::{PhaseSummary, Report};
-use crate::{
-    number::number,
-    phase::{Part, Phase},
-};
 
 const WIDTH: f64 = 860.0;
 /// Where bars begin; titles are to the left.
@@ -24,7 +18,7 @@ const STYLE: &str = "
     .figure { text-anchor: end }
     .muted { fill: #57606a; font-size: 12px }
     .head { fill: #1f2328; font-weight: 600; font-size: 16px }
-    .service { fill: #0969da }
+    .product { fill: #0969da }
     .reference { fill: #8c959f }
     .half { fill: #0969da }
     .rest { fill: #80bfff }
@@ -35,7 +29,7 @@ const STYLE: &str = "
       .paper { fill: #0d1117 }
       .ink, .head { fill: #e6edf3 }
       .muted { fill: #9198a1 }
-      .service, .half { fill: #4493f8 }
+      .product, .half { fill: #4493f8 }
       .reference { fill: #656c76 }
       .rest { fill: #1f4b85 }
       .spread { stroke: #e6edf3 }
@@ -45,88 +39,70 @@ const STYLE: &str = "
 ";
 
 /// One row of the picture.
-struct Row {
-    title: String,
-    /// Class and length of each bar; later ones lie on earlier ones.
-    bars: Vec<(&'static str, f64)>,
+pub struct Row {
+    /// What is drawn.
+    pub title: String,
+    /// What each bar shows, and its length; later ones lie on earlier ones.
+    pub bars: Vec<(Bar, f64)>,
     /// Least and greatest of the rounds.
-    spread: Option<(f64, f64)>,
+    pub spread: Option<(f64, f64)>,
     /// What is written to the right.
-    figure: String,
+    pub figure: String,
     /// Where it should end, and how that is called.
-    bounds: Vec<(f64, &'static str)>,
+    pub bounds: Vec<(f64, &'static str)>,
 }
 
-/// The content of `ingest.svg`.
-pub fn draw(report: &Report) -> String {
-    let summaries = report.summaries();
-    let median = |phase| summaries.iter().find(|found| found.phase == phase).map(|found| found.throughput.median);
-    let (a, b) = (median(Phase::ReferenceA), median(Phase::ReferenceB));
-    let throughput = summaries.iter().filter(|found| found.phase.part() != Part::Constant);
-    let throughput: Vec<Row> = throughput.map(|found| throughput_row(found, a, b)).collect();
-    let latency = summaries.iter().filter(|found| matches!(found.phase.part(), Part::Constant | Part::Single));
-    let latency: Vec<Row> = latency.map(latency_row).collect();
-
-    let mut drawing = Drawing { text: String::new(), y: 40.0 };
-    drawing.section("Messages per second: durable, and in Kafka where they go there", &throughput);
-    drawing.section("Latency in ms: p50 within p99, from the time at which a request should be sent", &latency);
-    drawing.line("muted", &caption(report));
-    drawing.finish()
+/// What a bar shows, and so how it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// A figure of the product.
+    Product,
+    /// A figure of what it is compared with.
+    Reference,
+    /// What half of all cases take.
+    Half,
+    /// What nearly all cases take.
+    Rest,
 }
 
-fn throughput_row(summary: &PhaseSummary<'_>, a: Option<f64>, b: Option<f64>) -> Row {
-    let of = |reference: Option<f64>, times: f64, name| reference.map(|reference| (reference * times, name));
-    let bounds = match summary.phase {
-        Phase::Single256 => vec![of(a, 2.5, "2.5 × A"), of(b, 0.5, "0.5 × B")],
-        Phase::Batch => vec![of(b, 0.6, "0.6 × B"), of(b, 0.8, "0.8 × B")],
-        Phase::ReferenceA | Phase::ReferenceB | Phase::Single64 | Phase::Constant => Vec::new(),
-    };
-    let spread = summary.throughput;
-    Row {
-        title: summary.title.clone(),
-        bars: vec![(if summary.phase.is_service() { "service" } else { "reference" }, spread.median)],
-        spread: Some((spread.min, spread.max)),
-        figure: number(spread.median),
-        bounds: bounds.into_iter().flatten().collect(),
+impl Bar {
+    fn class(self) -> &'static str {
+        match self {
+            Bar::Product => "product",
+            Bar::Reference => "reference",
+            Bar::Half => "half",
+            Bar::Rest => "rest",
+        }
     }
 }
 
-fn latency_row(summary: &PhaseSummary<'_>) -> Row {
-    let (p50, p99) = (summary.p50_ms.median, summary.p99_ms.median);
-    let bounds = match summary.phase {
-        Phase::Single64 => vec![(25.0, "25 ms")],
-        Phase::Constant => vec![(10.0, "10 ms")],
-        Phase::ReferenceA | Phase::ReferenceB | Phase::Single256 | Phase::Batch => Vec::new(),
-    };
+/// A row of a latency: its median within its 99th percentile, in milliseconds.
+pub fn latency_row(title: String, p50: f64, p99: f64, bounds: Vec<(f64, &'static str)>) -> Row {
     Row {
-        title: summary.title.clone(),
-        bars: vec![("rest", p99), ("half", p50)],
+        title,
+        bars: vec![(Bar::Rest, p99), (Bar::Half, p50)],
         spread: None,
         figure: format!("{p50:.1} / {p99:.1}"),
         bounds,
     }
 }
 
-fn caption(report: &Report) -> String {
-    let conditions = &report.conditions;
-    format!(
-        "Medians; rounds: {}, {} s in all; whiskers: least and greatest. {} CPUs for load generator, sms-api, PostgreSQL \
-         and Kafka. {}",
-        conditions.rounds,
-        conditions.seconds,
-        conditions.cpus,
-        conditions.started_at.strftime("%Y-%m-%d"),
-    )
-}
-
-struct Drawing {
+/// A picture that grows downwards.
+pub struct Picture {
+    title: &'static str,
     text: String,
     /// Where the next thing is drawn.
     y: f64,
 }
 
-impl Drawing {
-    fn section(&mut self, title: &str, rows: &[Row]) {
+impl Picture {
+    /// An empty one.
+    pub fn new(title: &'static str) -> Picture {
+        Picture { title, text: String::new(), y: 40.0 }
+    }
+
+    /// Adds rows of one scale under a title; nothing where there are none.
+    pub fn section(&mut self, title: &str, rows: &[Row]) {
         if rows.is_empty() {
             return;
         }
@@ -145,8 +121,8 @@ impl Drawing {
     fn row(&mut self, row: &Row, scale: f64) {
         let (top, middle) = (self.y, self.y + BAR / 2.0);
         self.text("ink", 24.0, middle + 5.0, &row.title);
-        for (class, length) in &row.bars {
-            let width = length * scale;
+        for (bar, length) in &row.bars {
+            let (class, width) = (bar.class(), length * scale);
             self.add(format_args!(
                 r#"<rect class="{class}" x="{BARS}" y="{top:.1}" width="{width:.1}" height="{BAR}"/>"#
             ));
@@ -166,6 +142,11 @@ impl Drawing {
         self.y += if row.bounds.is_empty() { ROW } else { ROW + 12.0 };
     }
 
+    /// Adds a line in small print.
+    pub fn caption(&mut self, text: &str) {
+        self.line("muted", text);
+    }
+
     fn line(&mut self, class: &str, text: &str) {
         let y = self.y;
         self.text(class, 24.0, y, text);
@@ -182,12 +163,13 @@ impl Drawing {
         let _ = writeln!(self.text, "  {element}");
     }
 
-    fn finish(self) -> String {
-        let (height, content) = (self.y, self.text);
+    /// The content of the SVG file.
+    pub fn finish(self) -> String {
+        let (height, content, title) = (self.y, self.text, self.title);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
-             font-family=\"system-ui, sans-serif\" font-size=\"14\" role=\"img\" aria-label=\"How fast sms-api takes messages in\">\n\
-             \x20 <title>How fast sms-api takes messages in</title>\n  <style>{STYLE}  </style>\n\
+             font-family=\"system-ui, sans-serif\" font-size=\"14\" role=\"img\" aria-label=\"{title}\">\n\
+             \x20 <title>{title}</title>\n  <style>{STYLE}  </style>\n\
              \x20 <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height:.0}\"/>\n{content}</svg>\n"
         )
     }
@@ -198,17 +180,14 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use roxmltree::Document;
 
-    use super::{
-        super::tests::{complete, conditions},
-        *,
-    };
+    use super::*;
 
     /// Everything that is drawn lies within the picture.
     #[track_caller]
-    fn check_well_formed(svg: &str) {
+    pub fn check_well_formed(svg: &str) {
         let document = Document::parse(svg).expect("XML");
         let root = document.root_element();
         assert_eq!(root.tag_name().name(), "svg");
@@ -222,22 +201,26 @@ mod tests {
         }
     }
 
-    fn count(svg: &str, class: &str) -> usize {
+    /// How many elements of a class there are.
+    pub fn count(svg: &str, class: &str) -> usize {
         let document = Document::parse(svg).expect("XML");
         document.descendants().filter(|element| element.attribute("class") == Some(class)).count()
     }
 
     #[test]
-    fn a_complete_report_has_a_bar_for_each_phase_and_a_mark_for_each_bound() {
-        let svg = draw(&complete());
+    fn a_picture_holds_bars_bounds_and_the_spread_of_rounds() {
+        let mut picture = Picture::new("How fast it is");
+        picture.section("nothing", &[]);
+        let spread = Some((1.0, 3.0));
+        let bars = vec![(Bar::Product, 2.0)];
+        let bounds = vec![(4.0, "enough")];
+        let fast = Row { title: "fast".to_owned(), bars, spread, figure: "2.00".to_owned(), bounds };
+        picture.section("per second", &[fast, latency_row("slow".to_owned(), 1.0, 2.0, Vec::new())]);
+        let svg = picture.finish();
         check_well_formed(&svg);
-        assert_eq!((count(&svg, "reference"), count(&svg, "service"), count(&svg, "half")), (2, 3, 3));
-        assert_eq!(count(&svg, "bound"), 6);
-    }
-
-    #[test]
-    fn a_report_of_nothing_is_still_a_picture() {
-        check_well_formed(&draw(&Report::new(conditions())));
+        assert!(svg.contains("<title>How fast it is</title>") && !svg.contains("nothing"), "{svg}");
+        let drawn = ["product", "half", "rest", "bound", "spread"].map(|class| count(&svg, class));
+        assert_eq!(drawn, [1, 1, 1, 1, 1]);
     }
 
     #[test]

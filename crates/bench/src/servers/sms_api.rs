@@ -1,39 +1,31 @@
 //! sms-api as a child process, with the settings that it has by default.
 
 use std::{
-    fs::{self, File},
-    io::Write,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use devstack::{Server, ServerSettings, last_lines};
 use uuid::Uuid;
 
-use crate::http::Connection;
-
-const READY_WITHIN: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(20);
+use super::{free_address, programs, until_ready, write_secret};
 
 /// A running sms-api. Dropping it stops it.
 #[derive(Debug)]
 pub struct SmsApi {
     server: Server,
     address: SocketAddr,
+    internal: SocketAddr,
+    token_file: PathBuf,
 }
 
 impl SmsApi {
     /// Brings the database's schema up to date, starts to serve and returns when it is ready.
-    pub async fn start(
-        program: &Path,
-        folder: &Path,
-        database_url: &str,
-        bootstrap_servers: &str,
-    ) -> anyhow::Result<SmsApi> {
+    pub async fn start(folder: &Path, database_url: &str, bootstrap_servers: &str) -> anyhow::Result<SmsApi> {
+        let program = &programs()?.join("sms-api");
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let [url_file, token_file] = ["database-url", "internal-token"].map(|name| folder.join(name));
         write_secret(&url_file, database_url)?;
@@ -46,15 +38,24 @@ impl SmsApi {
         serve.env("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers).env("ANONYMOUS", "true");
         serve.env("HTTP_ADDRESS", address.to_string()).env("INTERNAL_ADDRESS", internal.to_string());
         serve.env("METRICS_ADDRESS", metrics.to_string());
-        let server = Server::start(ServerSettings::new("sms-api", serve, folder.join("sms-api.log")))?;
-        let mut sms_api = SmsApi { server, address };
-        sms_api.until_ready(metrics).await?;
-        Ok(sms_api)
+        let mut server = Server::start(ServerSettings::new("sms-api", serve, folder.join("sms-api.log")))?;
+        until_ready(&mut server, metrics).await?;
+        Ok(SmsApi { server, address, internal, token_file })
     }
 
     /// Where its public API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes reports.
+    pub fn internal_url(&self) -> String {
+        format!("http://{}", self.internal)
+    }
+
+    /// The token that reports must bring.
+    pub fn token_file(&self) -> &Path {
+        &self.token_file
     }
 
     /// Its process id.
@@ -65,20 +66,6 @@ impl SmsApi {
     /// Stops it in good order.
     pub fn stop(mut self) {
         self.server.stop();
-    }
-
-    async fn until_ready(&mut self, metrics: SocketAddr) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        while !is_ready(metrics).await.unwrap_or(false) {
-            if let Some(status) = self.server.exited() {
-                return Err(self.server.failure(&format!("ended instead of starting ({status})")).into());
-            }
-            if Instant::now() > deadline {
-                return Err(self.server.failure("did not become ready").into());
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
     }
 }
 
@@ -91,19 +78,4 @@ fn migrate(program: &Path, url_file: &Path) -> anyhow::Result<()> {
         bail!("`sms-api migrate` failed ({}):\n{}", output.status, last_lines(&String::from_utf8_lossy(&said), 15));
     }
     Ok(())
-}
-
-async fn is_ready(metrics: SocketAddr) -> anyhow::Result<bool> {
-    Ok(Connection::open(metrics).await?.get("/readyz").await? == 200)
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, devstack::free_port()?)))
-}
-
-fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
-    let mut options = File::options();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(secret.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -13,10 +13,10 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::phase::BATCH;
 use crate::{
     load::{GRACE, Load, Tally, finish},
     message::{Numbers, TEXT},
-    phase::BATCH,
 };
 
 /// What differs from one message to the next; all other columns that sms-api's own insert

@@ -46,6 +46,7 @@ impl Measurement {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::processes::Program;
 
     /// A phase that stored 1,000 messages in 2 s, of which so many were in the topic.
     pub fn measurement(at_last_answer: Option<u64>) -> Measurement {
@@ -55,7 +56,15 @@ pub mod tests {
             refused: 0,
             published: at_last_answer.map(|at_last_answer| Published { at_last_answer, rest_took_seconds: 0.05 }),
             latency: LatencyFigures { p50_ms: 4.0, p99_ms: 9.0, max_ms: 20.0 },
-            cpu_seconds: CpuSeconds { sms_api: 1.0, postgres: 1.5, kafka: 0.5, load_generator: 0.25, others: 0.1 },
+            cpu_seconds: [
+                (Program::SmsApi, 1.0),
+                (Program::Postgres, 1.5),
+                (Program::Kafka, 0.5),
+                (Program::LoadGenerator, 0.25),
+                (Program::Others, 0.1),
+            ]
+            .into_iter()
+            .collect(),
             sms_api_memory: Memory { resident_mb: 40.0, peak_mb: 50.0 },
         }
     }

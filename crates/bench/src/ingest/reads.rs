@@ -12,11 +12,13 @@ use crate::{
     database::Database,
     http,
     load::{self, Requests},
-    servers::{READS, Servers},
+    servers::Servers,
     statistics::LatencyFigures,
 };
 use prefill::{Sample, Table};
 
+/// The database of the reads.
+pub const READS: &str = "reads";
 /// Messages of the small table.
 pub const FEW: u32 = 10_000;
 

@@ -1,0 +1,124 @@
+//! The topics of one pipeline: made, and asked for what is in them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use kafka::{Admin, NewTopic, PartitionOffsets, Settings};
+
+/// Partitions of sms-api's own topics, as the example pipeline has them.
+const PARTITIONS: i32 = 6;
+/// A group that never commits: asked for where offsets come with those of a group.
+const NO_GROUP: &str = "sms-bench";
+/// How long Kafka may take until it knows of groups.
+const GROUPS_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+
+/// One topic for each priority, and one for dead letters.
+pub struct Topics {
+    admin: Admin,
+    settings: Settings,
+    partitions: i32,
+    requests: String,
+    high_priority: String,
+    low_priority: String,
+    dead_letters: String,
+}
+
+impl std::fmt::Debug for Topics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Topics").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+impl Topics {
+    /// Makes those that sms-api looks for by default.
+    pub async fn create_defaults(bootstrap_servers: String) -> anyhow::Result<Topics> {
+        Topics::create(bootstrap_servers, "sms", PARTITIONS).await
+    }
+
+    /// Makes all of them; their names begin with `prefix`.
+    pub async fn create(bootstrap_servers: String, prefix: &str, partitions: i32) -> anyhow::Result<Topics> {
+        let settings = Settings { bootstrap_servers };
+        let topics = Topics {
+            admin: Admin::new(&settings, "sms-bench").context("cannot make a Kafka client")?,
+            settings,
+            partitions,
+            requests: format!("{prefix}.requests"),
+            high_priority: format!("{prefix}.high-priority"),
+            low_priority: format!("{prefix}.low-priority"),
+            dead_letters: format!("{prefix}-requests-dlq"),
+        };
+        let new =
+            |name: &String| NewTopic { name: name.clone(), partitions, replication_factor: 1, config: BTreeMap::new() };
+        let all = [&topics.requests, &topics.high_priority, &topics.low_priority, &topics.dead_letters];
+        topics.admin.create_topics(&all.map(new)).await.context("cannot create the topics")?;
+        topics.until_groups_are_known().await?;
+        Ok(topics)
+    }
+
+    /// The first question for a group's offsets lets Kafka make a place for those of all groups, and is refused meanwhile.
+    async fn until_groups_are_known(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.offsets(NO_GROUP).await {
+                Err(_) if began.elapsed() < GROUPS_WITHIN => tokio::time::sleep(POLL).await,
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// How many records were ever written to the topic of normal priority.
+    pub async fn records(&self) -> anyhow::Result<u64> {
+        let offsets = self.offsets(NO_GROUP).await?;
+        Ok(offsets.iter().map(|partition| u64::try_from(partition.end).unwrap_or_default()).sum())
+    }
+
+    /// How many records of normal priority a group has not committed.
+    pub async fn lag(&self, group: &str) -> anyhow::Result<u64> {
+        let offsets = self.offsets(group).await?;
+        Ok(offsets.iter().map(|partition| u64::try_from(partition.lag()).unwrap_or_default()).sum())
+    }
+
+    async fn offsets(&self, group: &str) -> anyhow::Result<Vec<PartitionOffsets>> {
+        let partitions = (0..self.partitions).map(|partition| (self.requests.clone(), partition)).collect();
+        self.admin.offsets(group.to_owned(), partitions).await.context("cannot count the records")
+    }
+
+    /// How clients reach them.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where Kafka is.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.settings.bootstrap_servers
+    }
+
+    /// How many partitions each of them has.
+    pub fn partitions(&self) -> i32 {
+        self.partitions
+    }
+
+    /// The topic of normal priority.
+    pub fn requests(&self) -> &str {
+        &self.requests
+    }
+
+    /// The topic of high priority.
+    pub fn high_priority(&self) -> &str {
+        &self.high_priority
+    }
+
+    /// The topic of low priority.
+    pub fn low_priority(&self) -> &str {
+        &self.low_priority
+    }
+
+    /// The topic of dead letters.
+    pub fn dead_letters(&self) -> &str {
+        &self.dead_letters
+    }
+}
