@@ -13,6 +13,7 @@ mod producer;
 mod record;
 mod report;
 mod report_end;
+mod thread;
 
 use std::time::{Duration, Instant};
 

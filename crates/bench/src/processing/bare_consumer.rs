@@ -12,6 +12,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
+use super::thread;
 use crate::topics::Topics;
 
 /// How long a record may keep us waiting before something is wrong.
@@ -29,14 +30,14 @@ pub async fn read(topics: &Topics, records: u32) -> anyhow::Result<Duration> {
     for partition in 0..topics.partitions() {
         partitions.add_partition_offset(topics.requests(), partition, Offset::Beginning)?;
     }
-    let read = tokio::task::spawn_blocking(move || {
+    thread::run(move || {
         consumer.assign(&partitions).context("cannot read the topic")?;
         decode_next(&consumer)?;
         let first = Instant::now();
         (1..records).try_for_each(|_| decode_next(&consumer))?;
         Ok(first.elapsed())
-    });
-    read.await.context("the bare consumer failed")?
+    })
+    .await
 }
 
 fn decode_next(consumer: &BaseConsumer) -> anyhow::Result<()> {

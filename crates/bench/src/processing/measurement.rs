@@ -19,7 +19,7 @@ pub struct Throughput {
     pub whole_seconds: f64,
     /// All records of the topic.
     pub records: u32,
-    /// What was used from before the start of the reader to the end.
+    /// What was used from the start of the reader to the end.
     pub cpu_seconds: CpuSeconds,
     /// What only the processor has.
     pub processor: Option<ProcessorFigures>,

@@ -1,7 +1,7 @@
 //! Puts records into a topic: as fast as it goes, or at a constant rate.
 
 use std::{
-    thread,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use super::record::record;
+use super::{record::record, thread};
 use crate::topics::Topics;
 
 /// How long Kafka may take for what was sent last.
@@ -23,12 +23,12 @@ const FULL_QUEUE_POLL: Duration = Duration::from_millis(10);
 pub async fn fill(topics: &Topics, records: u32) -> anyhow::Result<()> {
     let producer = producer(topics, "50")?;
     let topic = topics.requests().to_owned();
-    let fill = tokio::task::spawn_blocking(move || {
+    thread::run(move || {
         let created_at = Timestamp::now();
         (0..records).try_for_each(|number| send(&producer, &topic, number, created_at))?;
         producer.flush(FLUSH_WITHIN).context("Kafka does not take the records")
-    });
-    fill.await.context("the producer failed")??;
+    })
+    .await?;
     let found = topics.records().await?;
     ensure!(found == u64::from(records), "{records} records were produced, but {found} are in {}", topics.requests());
     Ok(())
@@ -39,18 +39,18 @@ pub async fn fill(topics: &Topics, records: u32) -> anyhow::Result<()> {
 pub async fn constant_rate(topics: &Topics, records: u32, per_second: u32) -> anyhow::Result<Instant> {
     let producer = producer(topics, "0")?;
     let topic = topics.requests().to_owned();
-    let produce = tokio::task::spawn_blocking(move || {
+    thread::run(move || {
         let began = Instant::now();
         for number in 0..records {
             let due = began + Duration::from_secs(1) * number / per_second;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            sleep(due.saturating_duration_since(Instant::now()));
             send(&producer, &topic, number, Timestamp::now())?;
             producer.poll(Duration::ZERO);
         }
         producer.flush(FLUSH_WITHIN).context("Kafka does not take the records")?;
-        anyhow::Ok(began)
-    });
-    produce.await.context("the producer failed")?
+        Ok(began)
+    })
+    .await
 }
 
 /// `linger` is how many milliseconds records wait for more of them; many together cost Kafka less.

@@ -38,7 +38,7 @@ fn throughput_row(summary: &ThroughputSummary<'_>, bare: Option<f64>) -> Row {
     let share = bare.map(|bare| (bare * LEAST_SHARE, "0.3 × bare"));
     let (bar, least) = match summary.phase.part() {
         Part::Bare => (Bar::Reference, None),
-        Part::Throughput | Part::Latency => (Bar::Product, Some((LEAST, "100,000"))),
+        Part::Throughput | Part::Latency => (Bar::Product, Some((LEAST, "100 k"))),
     };
     let spread = summary.throughput;
     Row {
