@@ -18,7 +18,7 @@ mod rebalance;
 mod slots;
 mod work;
 
-use std::{hash::RandomState, time::Duration};
+use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use contract::Load;
@@ -35,7 +35,6 @@ pub use self::{
     dead_letters::{DeadLetters, Unprocessable},
     group::HowEnded,
     lanes::Lanes,
-    work::Leaving,
 };
 use crate::{metrics::Metrics, pace::Throttle, record::Record};
 
@@ -91,8 +90,8 @@ pub enum GroupProtocol {
 }
 
 /// Starts to consume; the receiver gets a value when the group has been left after the shutdown, and an error
-/// if the polling thread dies. `handle` returns when its record is finished, or left to somebody else; it is dropped when
-/// the record's partition has gone to somebody else.
+/// if the polling thread dies. `handle` returns when its record is finished, or left to somebody else, which it should be
+/// from when its token is cancelled; it is dropped when the record's partition has gone to somebody else.
 pub fn start<H, F>(
     settings: Settings,
     kafka: &kafka::Settings,
@@ -100,7 +99,7 @@ pub fn start<H, F>(
     handle: H,
 ) -> anyhow::Result<oneshot::Receiver<()>>
 where
-    H: Fn(Record, Leaving) -> F + Send + 'static,
+    H: Fn(Record, Arc<CancellationToken>) -> F + Send + 'static,
     F: Future<Output = HowEnded> + Send + 'static,
 {
     let config = client_config(&settings, kafka);

@@ -150,8 +150,8 @@ pub fn permission(claimed: ClaimOutcome, policy: Policy) -> Permission {
 
 /// Decides before every attempt whether it is too late for it: a message that may be sent until `expires_at` is no
 /// longer sent at that very moment.
-pub fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
-    expires_at.is_some_and(|expires_at| expires_at <= now)
+pub fn has_expired(expires_at: Timestamp, now: Timestamp) -> bool {
+    expires_at <= now
 }
 
 /// Decides after the `attempt`th attempt (from 1), not counting those that were throttled; `jitter` is a random number
@@ -244,13 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_expires_at_its_time_and_never_without_one() {
+    fn a_message_expires_at_its_time() {
         let now = Timestamp::UNIX_EPOCH;
         let nanosecond = Duration::from_nanos(1);
-        assert!(!has_expired(None, now));
-        assert!(!has_expired(Some(now + nanosecond), now));
-        assert!(has_expired(Some(now), now));
-        assert!(has_expired(Some(now - nanosecond), now));
+        assert!(!has_expired(now + nanosecond, now));
+        assert!(has_expired(now, now));
+        assert!(has_expired(now - nanosecond, now));
     }
 
     #[test]

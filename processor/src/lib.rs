@@ -69,10 +69,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let (load, loads) = watch::channel(None);
     let outside =
         Outside { check: health.check("kafka"), metrics, on_hold: sms_api_is_held_up, throttle, load, shutdown: stop };
-    let left = consumer::start(consumer, &config.kafka, outside, move |record, leaving| {
-        let processing = Arc::clone(&processing);
-        async move { processing.process(record, leaving).await }
-    })?;
+    let handle = move |record, leaving| Arc::clone(&processing).process(record, leaving);
+    let left = consumer::start(consumer, &config.kafka, outside, handle)?;
 
     let observed = CancellationToken::new();
     let server =

@@ -6,6 +6,10 @@ use clap::Parser;
 use sms_processor::{config::Config, serve};
 use telemetry::Telemetry;
 
+/// Each message is a dozen allocations, and hundreds of thousands of messages are in work at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Config::parse()).await {

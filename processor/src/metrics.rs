@@ -1,6 +1,6 @@
 //! Everything that this service counts and measures.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -16,16 +16,16 @@ type OneLabel = [(&'static str, &'static str); 1];
 #[derive(Clone, Debug)]
 pub struct Metrics {
     duration: Histogram,
-    processed: Family<OneLabel, Counter>,
+    processed: Counters<Processed, { Processed::ALL.len() }>,
     attempts: Counter,
-    reports: Family<OneLabel, Counter>,
-    claims: Family<OneLabel, Counter>,
+    reports: Counters<Exchanged, { Exchanged::ALL.len() }>,
+    claims: Counters<Exchanged, { Exchanged::ALL.len() }>,
     breaker: Gauge,
     dead_letters: Counter,
     in_flight: Gauge,
     consumed: Counter,
     skipped: Counter,
-    commits: Family<OneLabel, Counter>,
+    commits: Counters<Committed, { Committed::ALL.len() }>,
     assigned: Gauge,
 }
 
@@ -77,18 +77,19 @@ pub enum Committed {
 impl Metrics {
     /// Makes the metrics and makes them known to `registry`.
     pub fn register(registry: &mut Registry) -> Self {
+        let [processed, reports, claims, commits] = std::array::from_fn(|_| Family::default());
         let metrics = Self {
             duration: Histogram::new(DURATIONS),
-            processed: Family::default(),
+            processed: Counters::new(&processed, Processed::ALL, "outcome"),
             attempts: Counter::default(),
-            reports: Family::default(),
-            claims: Family::default(),
+            reports: Counters::new(&reports, Exchanged::ALL, "result"),
+            claims: Counters::new(&claims, Exchanged::ALL, "result"),
             breaker: Gauge::default(),
             dead_letters: Counter::default(),
             in_flight: Gauge::default(),
             consumed: Counter::default(),
             skipped: Counter::default(),
-            commits: Family::default(),
+            commits: Counters::new(&commits, Committed::ALL, "result"),
             assigned: Gauge::default(),
         };
         registry.register_with_unit(
@@ -97,14 +98,10 @@ impl Metrics {
             Unit::Seconds,
             metrics.duration.clone(),
         );
-        registry.register("sms_processed", "Records worked off, by how it ended", metrics.processed.clone());
+        registry.register("sms_processed", "Records worked off, by how it ended", processed);
         registry.register("sms_processing_attempts", "Attempts to send made at the provider", metrics.attempts.clone());
-        registry.register("sms_report", "Delivery reports sent, by result", metrics.reports.clone());
-        registry.register(
-            "sms_claim",
-            "Claims of messages made before they are sent, by result",
-            metrics.claims.clone(),
-        );
+        registry.register("sms_report", "Delivery reports sent, by result", reports);
+        registry.register("sms_claim", "Claims of messages made before they are sent, by result", claims);
         registry.register(
             "sms_report_breaker_open",
             "1 while delivery reports are held up, and no records are taken, because too many reports failed",
@@ -122,7 +119,7 @@ impl Metrics {
             "Records that an earlier owner of their partition had finished, as its last commit tells",
             metrics.skipped.clone(),
         );
-        registry.register("kafka_consumer_commits", "Commits of offsets, by result", metrics.commits.clone());
+        registry.register("kafka_consumer_commits", "Commits of offsets, by result", commits);
         registry.register(
             "kafka_consumer_assigned_partitions",
             "Partitions that this processor reads at this moment",
@@ -133,18 +130,10 @@ impl Metrics {
 
     /// The work on a record has ended.
     pub fn processed(&self, how: Processed, took: Duration) {
-        let outcome = match how {
-            Processed::Sent => "sent",
-            Processed::Failed => "failed",
-            Processed::Expired => "expired",
-            Processed::Unknown => "unknown",
-            Processed::Skipped => "skipped",
-            Processed::DeadLetter => {
-                self.dead_letters.inc();
-                "dead_letter"
-            }
-        };
-        self.processed.get_or_create(&[("outcome", outcome)]).inc();
+        if how == Processed::DeadLetter {
+            self.dead_letters.inc();
+        }
+        self.processed.of(how).inc();
         self.duration.observe(took.as_secs_f64());
     }
 
@@ -155,12 +144,12 @@ impl Metrics {
 
     /// So many delivery reports were sent.
     pub fn reported(&self, how: Exchanged, reports: usize) {
-        count(&self.reports, how, reports);
+        self.reports.of(how).inc_by(u64::try_from(reports).unwrap_or(u64::MAX));
     }
 
     /// So many claims were made.
     pub fn claimed(&self, how: Exchanged, claims: usize) {
-        count(&self.claims, how, claims);
+        self.claims.of(how).inc_by(u64::try_from(claims).unwrap_or(u64::MAX));
     }
 
     /// Reports are held up, or no longer.
@@ -180,11 +169,7 @@ impl Metrics {
 
     /// A commit has ended.
     pub fn committed(&self, result: Committed) {
-        let result = match result {
-            Committed::Stored => "stored",
-            Committed::Failed => "failed",
-        };
-        self.commits.get_or_create(&[("result", result)]).inc();
+        self.commits.of(result).inc();
     }
 
     /// So many records are in work now.
@@ -198,15 +183,116 @@ impl Metrics {
     }
 }
 
-fn count(counters: &Family<OneLabel, Counter>, how: Exchanged, by: usize) {
-    let result = match how {
-        Exchanged::Accepted => "accepted",
-        Exchanged::UnknownMessage => "unknown_message",
-        Exchanged::Invalid => "invalid",
-        Exchanged::Unauthorized => "unauthorized",
-        Exchanged::Throttled => "throttled",
-        Exchanged::Unavailable => "unavailable",
-        Exchanged::Unreachable => "unreachable",
-    };
-    counters.get_or_create(&[("result", result)]).inc_by(u64::try_from(by).unwrap_or(u64::MAX));
+/// One counter for each value of a label, found without a search: these count every message.
+#[derive(Clone, Debug)]
+struct Counters<L, const COUNT: usize> {
+    counters: [Counter; COUNT],
+    label: PhantomData<L>,
+}
+
+impl<L: Label, const COUNT: usize> Counters<L, COUNT> {
+    /// All of them are in `family` from the start, so that none is missing while it is 0.
+    fn new(family: &Family<OneLabel, Counter>, values: [L; COUNT], label: &'static str) -> Self {
+        Self {
+            counters: values.map(|value| family.get_or_create(&[(label, value.text())]).clone()),
+            label: PhantomData,
+        }
+    }
+
+    fn of(&self, value: L) -> &Counter {
+        &self.counters[value.number()]
+    }
+}
+
+/// The values of a label.
+trait Label: Copy {
+    /// Which one of all it is.
+    fn number(self) -> usize;
+    /// As it is shown.
+    fn text(self) -> &'static str;
+}
+
+impl Processed {
+    const ALL: [Self; 6] = [Self::Sent, Self::Failed, Self::Expired, Self::Unknown, Self::Skipped, Self::DeadLetter];
+}
+
+impl Label for Processed {
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+impl Exchanged {
+    const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::UnknownMessage,
+        Self::Invalid,
+        Self::Unauthorized,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Unreachable,
+    ];
+}
+
+impl Label for Exchanged {
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::UnknownMessage => "unknown_message",
+            Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+impl Committed {
+    const ALL: [Self; 2] = [Self::Stored, Self::Failed];
+}
+
+impl Label for Committed {
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check<L: Label, const COUNT: usize>(all: [L; COUNT]) {
+        assert!(all.into_iter().map(Label::number).eq(0..COUNT), "a counter would count for another label");
+    }
+
+    #[test]
+    fn every_value_of_a_label_has_the_counter_of_its_number() {
+        check(Processed::ALL);
+        check(Exchanged::ALL);
+        check(Committed::ALL);
+    }
 }

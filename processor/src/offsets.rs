@@ -109,12 +109,22 @@ impl Offsets {
 
     /// Marks a record as finished; one that was never handed out, or that the log has no more, changes nothing.
     pub fn finish(&mut self, offset: i64, turn: u32) {
-        let Ok(index) = self.window.binary_search_by_key(&offset, |record| record.offset) else { return };
+        let Some(index) = self.index(offset) else { return };
         let record = &mut self.window[index];
         if record.turn == turn && !mem::replace(&mut record.finished, true) {
             self.is_due = true;
             self.finished += 1;
             self.advance();
+        }
+    }
+
+    /// Where a record is in the window. Nearly always offsets have no gaps, and then its distance from the first tells.
+    fn index(&self, offset: i64) -> Option<usize> {
+        let first = self.window.front()?.offset;
+        let guess = usize::try_from(offset.checked_sub(first)?).ok()?;
+        match self.window.get(guess) {
+            Some(record) if record.offset == offset => Some(guess),
+            Some(_) | None => self.window.binary_search_by_key(&offset, |record| record.offset).ok(),
         }
     }
 

@@ -42,9 +42,9 @@ impl Provider {
     /// Makes the provider ready for use. `check` shows when it cannot be used; an error names the setting.
     pub fn new(settings: &Settings, check: Check) -> anyhow::Result<Self> {
         let in_use = match &settings.kind {
-            Kind::Simulated(settings) => {
+            Kind::Simulated(simulated) => {
                 check.up();
-                InUse::Simulated(Simulated::new(settings))
+                InUse::Simulated(Simulated::new(simulated, settings.timeout))
             }
             Kind::Http(http) => {
                 let http = Http::new(http, settings.timeout, check).context("the setting PROVIDER cannot be used")?;
@@ -59,22 +59,26 @@ impl Provider {
         let InUse::Http(http) = &self.in_use else {
             return Found::CannotTell { reason: "this provider cannot be asked".to_owned() };
         };
-        let reason = || format!("the provider did not answer within {:?}", self.timeout);
-        timeout(self.timeout, http.query(message)).await.unwrap_or_else(|_| Found::CannotTell { reason: reason() })
+        let found = timeout(self.timeout, http.query(message)).await;
+        found.unwrap_or_else(|_| Found::CannotTell { reason: no_answer(self.timeout) })
     }
 }
 
 impl Send for Provider {
     async fn send(&self, message: &SmsRequestedV1) -> Outcome {
-        let sending = async {
-            match &self.in_use {
-                InUse::Simulated(simulated) => simulated.send(message).await,
-                InUse::Http(http) => http.send(message).await,
+        match &self.in_use {
+            InUse::Simulated(simulated) => simulated.send(message).await,
+            // In a box, because it is large, and otherwise every message in work would be as large.
+            InUse::Http(http) => {
+                let sent = Box::pin(timeout(self.timeout, http.send(message))).await;
+                sent.unwrap_or_else(|_| Outcome::Unknown { reason: no_answer(self.timeout) })
             }
-        };
-        let reason = || format!("the provider did not answer within {:?}", self.timeout);
-        timeout(self.timeout, sending).await.unwrap_or_else(|_| Outcome::Unknown { reason: reason() })
+        }
     }
+}
+
+fn no_answer(within: Duration) -> String {
+    format!("the provider did not answer within {within:?}")
 }
 
 #[cfg(test)]

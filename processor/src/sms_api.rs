@@ -64,14 +64,22 @@ impl SmsApi {
         })
     }
 
-    /// Reports what became of a message. Returns only when sms-api has given its last word.
-    pub async fn report(&self, report: DeliveryReport, traceparent: Option<String>) -> Answer<Reported> {
-        self.reports.ask(report, traceparent).await
+    /// Reports what became of a message. What is returned ends only when sms-api has given its last word.
+    pub fn report(
+        &self,
+        report: DeliveryReport,
+        traceparent: Option<String>,
+    ) -> impl Future<Output = Answer<Reported>> + use<> {
+        self.reports.ask(report, traceparent)
     }
 
-    /// Asks whether a message may be sent. Returns only when sms-api has given its last word.
-    pub async fn claim(&self, claim: Claim, traceparent: Option<String>) -> Answer<ClaimOutcome> {
-        self.claims.ask(claim, traceparent).await
+    /// Asks whether a message may be sent. Ends as a report does.
+    pub fn claim(
+        &self,
+        claim: Claim,
+        traceparent: Option<String>,
+    ) -> impl Future<Output = Answer<ClaimOutcome>> + use<> {
+        self.claims.ask(claim, traceparent)
     }
 
     /// Whether it is left alone because too many requests failed; followed as it changes. There is no point in sending

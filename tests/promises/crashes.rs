@@ -106,6 +106,33 @@ async fn what_is_given_up_while_kafka_goes_away_and_comes_back_is_kept_and_each_
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_work_and_in_kafka_when_the_broker_is_killed_are_final_after_its_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut broker = start_kafka(folder.path(), None);
+    let provider = json!({ "minDelay": "100ms", "maxDelay": "2s" });
+    let settings =
+        PipelineSettings { kafka: Some(broker.bootstrap_servers()), provider, ..PipelineSettings::default() };
+    let pipeline = LocalPipeline::ready(settings).await;
+    let metrics = pipeline.replicas("processor").remove(0).metrics;
+
+    let mut ids = Vec::new();
+    for kill in 1..=2 {
+        ids.extend(join_all((0..100).map(|number| pipeline.accepted(number))).await);
+        eventually("messages are in work", Duration::from_secs(30), async || {
+            let in_flight = pipeline.metric(metrics, "sms_processing_in_flight").await?;
+            (in_flight > 0.0).then_some(())
+        })
+        .await;
+        broker.kill();
+        ids.extend(join_all((0..20).map(|number| pipeline.accepted(number))).await);
+        broker.restart().unwrap_or_else(|error| panic!("the broker starts again after kill {kill}: {error}"));
+    }
+    join_all(ids.iter().map(|id| pipeline.until_final(id, Duration::from_mins(2)))).await;
+    let after = pipeline.replicas("processor").remove(0);
+    assert_eq!(after.metrics, metrics, "the same processor went on");
+}
+
 pub(crate) fn start_kafka(folder: &std::path::Path, port: Option<u16>) -> Kafka {
     let cache = Cache::of_this_machine().expect("a cache");
     let binaries = KafkaBinaries::install(&cache, &Silent).expect("Kafka is in the cache");

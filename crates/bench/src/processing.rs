@@ -140,7 +140,7 @@ impl Bench<'_> {
     async fn throughput(&self, topics: &Topics, round: u32) -> anyhow::Result<Throughput> {
         let records = self.arguments.records;
         self.report_end.expect(records);
-        let run = self.start(topics, round, self.arguments.max_in_flight, PROVIDER)?;
+        let run = self.start(topics, round, self.arguments.max_in_flight, PROVIDER).await?;
         let ended = self.end(run, topics).await?;
         let steady = ended.arrivals.steady(RAMP, self.arguments.max_in_flight as usize);
         let steady = steady.context("there was no steady state: more records are needed")?;
@@ -160,7 +160,7 @@ impl Bench<'_> {
         let warm_up = RATE * WARM_UP_SECONDS;
         let records = warm_up + RATE * self.arguments.seconds.get();
         self.report_end.expect(records);
-        let mut run = self.start(&topics, round, DEFAULT_IN_FLIGHT, INSTANT_PROVIDER)?;
+        let mut run = self.start(&topics, round, DEFAULT_IN_FLIGHT, INSTANT_PROVIDER).await?;
         run.processor.until_ready().await?;
         let began = producer::constant_rate(&topics, records, RATE).await?;
         let ended = self.end(run, &topics).await?;
@@ -174,8 +174,9 @@ impl Bench<'_> {
         })
     }
 
-    fn start(&self, topics: &Topics, round: u32, max_in_flight: u32, provider: &str) -> anyhow::Result<Run> {
+    async fn start(&self, topics: &Topics, round: u32, max_in_flight: u32, provider: &str) -> anyhow::Result<Run> {
         let group = format!("{}-{round}", topics.requests());
+        topics.found(&group).await?;
         let settings = ProcessorSettings {
             topics,
             group: &group,

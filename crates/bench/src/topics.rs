@@ -7,6 +7,10 @@ use std::{
 
 use anyhow::Context;
 use kafka::{Admin, NewTopic, PartitionOffsets, Settings};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+};
 
 /// Partitions of sms-api's own topics, as the example pipeline has them.
 const PARTITIONS: i32 = 6;
@@ -80,6 +84,22 @@ impl Topics {
     pub async fn lag(&self, group: &str) -> anyhow::Result<u64> {
         let offsets = self.offsets(group).await?;
         Ok(offsets.iter().map(|partition| u64::try_from(partition.lag()).unwrap_or_default()).sum())
+    }
+
+    /// Lets a group stand at the beginning of the topic of normal priority, as one does that has been there before: where
+    /// nobody ever committed, processors ask sms-api about every message.
+    pub async fn found(&self, group: &str) -> anyhow::Result<()> {
+        let mut config = self.settings.client_config("sms-bench");
+        config.set("group.id", group);
+        let mut positions = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            positions.add_partition_offset(&self.requests, partition, Offset::Offset(0))?;
+        }
+        let commit = move || -> anyhow::Result<()> {
+            let consumer: BaseConsumer = config.create()?;
+            Ok(consumer.commit(&positions, CommitMode::Sync)?)
+        };
+        tokio::task::spawn_blocking(commit).await?.context("cannot found the consumer group")
     }
 
     async fn offsets(&self, group: &str) -> anyhow::Result<Vec<PartitionOffsets>> {

@@ -23,7 +23,7 @@ use super::{
     lanes::{Lane, Lanes, Partition},
     membership::{self, Membership},
     queue::Recipient,
-    work::{Place, Work},
+    work::{Running, Work},
 };
 use crate::{
     metrics::{Committed, Metrics},
@@ -63,8 +63,8 @@ pub struct State {
 
 /// A task has ended.
 pub struct Ended {
-    /// The record it worked on.
-    pub place: Place,
+    /// The record it worked on, and itself.
+    pub running: Running,
     /// What is free again.
     pub freed: Holding,
     /// Whether the work was done.
@@ -119,11 +119,16 @@ impl Group {
         (group, sender)
     }
 
+    /// The state as of the last look at the tasks that have ended.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Accounts for the tasks that have ended, and gives the state that follows.
     pub fn settle_ended(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         while let Ok(ended) = state.ends.try_recv() {
-            state.work.end(ended.place, matches!(ended.how, HowEnded::Finished { .. }));
+            state.work.end(ended.running, matches!(ended.how, HowEnded::Finished { .. }));
             state.ended.push(ended);
         }
         state

@@ -15,6 +15,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::KafkaResult,
 };
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Outside, Settings,
@@ -24,7 +26,7 @@ use super::{
     load::{Doing, Meter},
     queue::{Entry, Queue, Recipient},
     slots::Slots,
-    work::{Handed, Leaving, Place},
+    work::{Handed, Place, Running},
 };
 use crate::{metrics::Metrics, offsets::Progress, pace::Throttle, record::Record};
 
@@ -55,17 +57,17 @@ pub struct Member {
 struct Taken {
     record: Record,
     place: Place,
-    leaving: Leaving,
+    retired: Arc<CancellationToken>,
 }
 
 /// A record that is in work now.
 pub struct Started {
     /// The record.
     pub record: Record,
-    /// Whether it is to be left to somebody else.
-    pub leaving: Leaving,
+    /// Cancelled when it should be left to somebody else.
+    pub retired: Arc<CancellationToken>,
     /// To be told when the work has ended.
-    pub place: Place,
+    pub running: Running,
     /// To be given back then.
     pub holding: Holding,
     /// Where to tell it.
@@ -155,14 +157,14 @@ impl Member {
 
     /// Takes a record; one of a partition that is no longer ours, or that was finished before, is dropped.
     pub fn take(&mut self, partition: Partition, key: Option<u64>, mut record: Record) {
-        let mut state = self.consumer.context().settle_ended();
+        let mut state = self.consumer.context().state();
         let handed = state.work.hand_out(partition, record.origin.offset, record.put_at);
         drop(state);
         match handed {
-            Handed::Out { place, leaving, is_doubtful } => {
+            Handed::Out { place, retired, is_doubtful } => {
                 record.is_doubtful = is_doubtful;
                 let recipient = key.map(|key| Recipient { partition, key });
-                let (bytes, item) = (record.value.len(), Taken { record, place, leaving });
+                let (bytes, item) = (record.value.len(), Taken { record, place, retired });
                 self.queue.put(Entry { partition, recipient, bytes, item });
             }
             Handed::DoneBefore => self.metrics.skipped(),
@@ -181,23 +183,23 @@ impl Member {
                 return None;
             }
             is_admitted = true;
-            let Entry { recipient, bytes, item: Taken { record, place, leaving }, .. } = self.queue.take(lane)?;
-            if !self.consumer.context().settle_ended().work.start(place) {
+            let Entry { recipient, bytes, item: Taken { record, place, retired }, .. } = self.queue.take(lane)?;
+            let Some(running) = self.consumer.context().state().work.start(place) else {
                 if let Some(recipient) = recipient {
                     self.queue.end(recipient);
                 }
                 continue;
-            }
+            };
             self.slots.start(lane, bytes);
             let holding = Holding { lane, bytes, recipient };
-            return Some(Started { record, leaving, place, holding, ended: self.ended.clone() });
+            return Some(Started { record, retired, running, holding, ended: self.ended.clone() });
         }
     }
 
     /// Pauses and resumes partitions so that what is taken stays within its bounds. Polling goes on while all are
     /// paused, which keeps us in the group.
     pub fn balance(&mut self, taking: Taking) {
-        let mut state = self.consumer.context().settle_ended();
+        let mut state = self.consumer.context().state();
         // Resuming at the very bound would pause again after one record.
         let at_least = |partition: &Partition| {
             self.most_remembered / if self.holds.remembering.contains(partition) { 2 } else { 1 }
@@ -223,13 +225,18 @@ impl Member {
         self.consumer.context().commit_all(&self.consumer);
     }
 
+    /// This is the task of a record in work.
+    pub fn attach(&self, running: Running, handle: AbortHandle) {
+        self.consumer.context().state().work.attach(running, handle);
+    }
+
     /// Tells all tasks that they should end.
     pub fn retire(&self) {
         let state = self.consumer.context().settle_ended();
         state.work.retire(&state.work.partitions());
     }
 
-    /// Tells all tasks to stop.
+    /// Stops all tasks.
     pub fn abandon(&self) {
         self.consumer.context().settle_ended().work.abandon();
     }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, Message,
@@ -14,6 +15,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Ordering, Outside, Settings,
@@ -21,13 +23,15 @@ use super::{
     lanes::Partition,
     load::Meter,
     member::{Member, Started, Taking},
-    work::{Leaving, Place},
+    work::Running,
 };
 use crate::record::{Origin, Record};
 
 /// How long a poll may wait while tasks run: their ends are noticed this late at most.
 const BUSY_POLL: Duration = Duration::from_millis(10);
 const IDLE_POLL: Duration = Duration::from_millis(100);
+/// How many records are taken in one round, as far as they are there. All that a round does beside is shared by them.
+const AT_ONCE: usize = 100;
 
 /// How long to wait before joining anew after an error that librdkafka does not recover from.
 const REJOIN_DELAY: Duration = Duration::from_secs(5);
@@ -52,7 +56,7 @@ struct Fatal(String);
 
 impl<H, F> Poller<H>
 where
-    H: Fn(Record, Leaving) -> F + Send + 'static,
+    H: Fn(Record, Arc<CancellationToken>) -> F + Send + 'static,
     F: Future<Output = HowEnded> + Send + 'static,
 {
     /// Begins a membership.
@@ -104,20 +108,25 @@ where
         if meter.is_report_due(Instant::now()) {
             self.report_load(member, meter);
         }
-        match member.consumer().poll(if running > 0 { BUSY_POLL } else { IDLE_POLL }) {
-            Some(Ok(message)) if taking != Taking::No => {
-                if let Some((partition, key, record)) = self.record(&message) {
-                    drop(message);
-                    member.take(partition, key, record);
+        let mut patience = if running > 0 { BUSY_POLL } else { IDLE_POLL };
+        for _ in 0..AT_ONCE {
+            match member.consumer().poll(patience) {
+                Some(Ok(message)) if taking != Taking::No => {
+                    if let Some((partition, key, record)) = self.record(&message) {
+                        drop(message);
+                        member.take(partition, key, record);
+                    }
                 }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let fatal = member.consumer().client().fatal_error();
+                    return Err(Fatal(fatal.map_or_else(|| code.to_string(), |(_, reason)| reason)));
+                }
+                // A record not taken is not committed, so whoever reads the partition next gets it. Of an error
+                // the group's callback has heard already, with the reason.
+                Some(_) => {}
+                None => break,
             }
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                let fatal = member.consumer().client().fatal_error();
-                return Err(Fatal(fatal.map_or_else(|| code.to_string(), |(_, reason)| reason)));
-            }
-            // A record not taken is not committed, so whoever reads the partition next gets it. Of an error
-            // the group's callback has heard already, with the reason.
-            Some(_) | None => {}
+            patience = Duration::ZERO;
         }
         Ok(())
     }
@@ -146,22 +155,16 @@ where
     fn start_waiting(&self, member: &mut Member) {
         while let Some(started) = member.start_next(Instant::now()) {
             self.outside.metrics.consumed();
-            self.start(started);
+            self.start(member, started);
         }
     }
 
-    fn start(&self, Started { record, leaving, place, holding, ended }: Started) {
-        let ending = Ending { place, holding, ended, how: HowEnded::Abandoned };
-        let abandoned = leaving.now.clone();
-        let work = (self.handle)(record, leaving);
-        self.runtime.spawn(async move {
-            // Moved in as a whole, so that it is dropped here and nowhere else.
-            let mut ending = ending;
-            tokio::select! {
-                how = work => ending.how = how,
-                () = abandoned.cancelled() => {}
-            }
-        });
+    fn start(&self, member: &Member, Started { record, retired, running, holding, ended }: Started) {
+        let ending = Ending { running, holding, ended, how: HowEnded::Abandoned };
+        let work = (self.handle)(record, retired);
+        // Not an async block, which would hold the work twice: there are many of these.
+        let task = self.runtime.spawn(work.map(|how| ending.tell(how)));
+        member.attach(running, task.abort_handle());
     }
 
     fn report_load(&self, member: &Member, meter: &mut Meter) {
@@ -194,15 +197,21 @@ where
 
 /// Tells that a task has ended, whatever ends it.
 struct Ending {
-    place: Place,
+    running: Running,
     holding: Holding,
     ended: Sender<Ended>,
     how: HowEnded,
 }
 
+impl Ending {
+    fn tell(mut self, how: HowEnded) {
+        self.how = how;
+    }
+}
+
 impl Drop for Ending {
     fn drop(&mut self) {
         // Nobody listens once the membership is over, and then nothing is counted either.
-        let _ = self.ended.send(Ended { place: self.place, freed: self.holding, how: self.how });
+        let _ = self.ended.send(Ended { running: self.running, freed: self.holding, how: self.how });
     }
 }

@@ -3,7 +3,12 @@
 //! Of one recipient's records in a partition at most one is in work, and the others wait behind it, so they are sent in
 //! the order in which they were accepted. Records for others overtake them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque, hash_map},
+    hash::{Hash, Hasher},
+};
+
+use rustc_hash::FxHashMap;
 
 use super::lanes::{Lane, Partition};
 
@@ -18,12 +23,19 @@ const WAITING_BYTES: usize = 8 << 20;
 const WAITING_FOR_ONE: usize = 100;
 
 /// Whose records run one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipient {
     /// Where they come from. Kafka keeps no order between partitions, and so we do not.
     pub partition: Partition,
     /// Hash of the record's key. Two recipients with the same one wait for each other, which costs nothing but time.
     pub key: u64,
+}
+
+/// By the key alone, which is the hash of a keyed function already.
+impl Hash for Recipient {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.key);
+    }
 }
 
 /// A record that waits.
@@ -44,7 +56,7 @@ pub struct Entry<T> {
 pub struct Queue<T> {
     lanes: [LaneQueue<T>; Lane::ALL.len()],
     /// Recipients with a record that is ready or in work, and what waits behind it.
-    behind: HashMap<Recipient, VecDeque<Entry<T>>>,
+    behind: FxHashMap<Recipient, VecDeque<Entry<T>>>,
     /// Recipients with so many waiting records that their partition is held back.
     crowded: BTreeSet<Recipient>,
     /// How often that has changed.
@@ -69,7 +81,7 @@ impl<T> LaneQueue<T> {
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         let lanes = Lane::ALL.map(|_| LaneQueue { ready: VecDeque::new(), waiting: 0, bytes: 0, is_full: false });
-        Self { lanes, behind: HashMap::new(), crowded: BTreeSet::new(), crowd_changes: 0 }
+        Self { lanes, behind: FxHashMap::default(), crowded: BTreeSet::new(), crowd_changes: 0 }
     }
 }
 
@@ -87,9 +99,12 @@ impl<T> Queue<T> {
     fn line_up(&mut self, entry: Entry<T>) {
         let ready = &mut self.lanes[entry.partition.lane as usize].ready;
         let Some(recipient) = entry.recipient else { return ready.push_back(entry) };
-        let Some(behind) = self.behind.get_mut(&recipient) else {
-            self.behind.insert(recipient, VecDeque::new());
-            return ready.push_back(entry);
+        let behind = match self.behind.entry(recipient) {
+            hash_map::Entry::Occupied(behind) => behind.into_mut(),
+            hash_map::Entry::Vacant(nobody) => {
+                nobody.insert(VecDeque::new());
+                return ready.push_back(entry);
+            }
         };
         behind.push_back(entry);
         if behind.len() >= WAITING_FOR_ONE && self.crowded.insert(recipient) {
@@ -116,7 +131,8 @@ impl<T> Queue<T> {
     /// The work on a record of the recipient has ended, so its next one can be started when those that are ready have
     /// been: with few slots a recipient with many records would otherwise keep all others waiting.
     pub fn end(&mut self, recipient: Recipient) {
-        let Some(behind) = self.behind.get_mut(&recipient) else { return };
+        let hash_map::Entry::Occupied(mut occupied) = self.behind.entry(recipient) else { return };
+        let behind = occupied.get_mut();
         match behind.pop_front() {
             Some(next) => {
                 if behind.len() <= WAITING_FOR_ONE / 2 && self.crowded.remove(&recipient) {
@@ -124,7 +140,7 @@ impl<T> Queue<T> {
                 }
                 self.lanes[recipient.partition.lane as usize].ready.push_back(next);
             }
-            None => drop(self.behind.remove(&recipient)),
+            None => drop(occupied.remove()),
         }
     }
 

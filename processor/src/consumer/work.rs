@@ -2,11 +2,16 @@
 //!
 //! A partition can be taken away and given back while records of the first assignment are still in work, so
 //! every assignment has a generation, and what belongs to an older one no longer counts. Pure but for the
-//! tokens that tell abandoned work to stop.
+//! handles by which abandoned work is stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
+use slab::Slab;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Partition;
@@ -23,13 +28,12 @@ pub struct Work {
 struct Assigned {
     generation: u64,
     offsets: Offsets,
-    /// Records with a task that has not ended.
-    running: usize,
+    /// The tasks that have not ended; none for one that is just being spawned.
+    tasks: Slab<Option<AbortHandle>>,
     /// When it came, if nobody had committed a position in it before.
     first_read_at: Option<Timestamp>,
     /// Cancelled when it is about to be given away, so that nothing new begins.
-    retired: CancellationToken,
-    abandoned: CancellationToken,
+    retired: Arc<CancellationToken>,
 }
 
 /// A record in work.
@@ -42,13 +46,11 @@ pub struct Place {
     turn: u32,
 }
 
-/// Whether work on a record is to be left to somebody else.
-#[derive(Clone, Debug)]
-pub struct Leaving {
-    /// Cancelled when its partition is about to go: what has been begun may end, and nothing new should begin.
-    pub soon: CancellationToken,
-    /// Cancelled when its partition has gone.
-    pub now: CancellationToken,
+/// A record in work, and its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    place: Place,
+    task: usize,
 }
 
 /// What became of a record that was taken.
@@ -58,8 +60,8 @@ pub enum Handed {
     Out {
         /// Its place in the bookkeeping.
         place: Place,
-        /// Whether and when it is to be left.
-        leaving: Leaving,
+        /// Cancelled when its partition is about to go: what has been begun may end, and nothing new should begin.
+        retired: Arc<CancellationToken>,
         /// Whether somebody may have worked on it before who left no trace in Kafka.
         is_doubtful: bool,
     },
@@ -77,13 +79,12 @@ impl Work {
         let assigned = Assigned {
             generation,
             offsets,
-            running: 0,
+            tasks: Slab::new(),
             first_read_at: committed.is_none().then_some(now),
-            retired: CancellationToken::new(),
-            abandoned: CancellationToken::new(),
+            retired: Arc::default(),
         };
         if let Some(before) = self.partitions.insert(partition, assigned) {
-            before.abandoned.cancel();
+            before.abandon();
         }
     }
 
@@ -99,14 +100,14 @@ impl Work {
     /// A partition is no longer ours; its records in work are abandoned.
     pub fn release(&mut self, partition: Partition) {
         if let Some(assigned) = self.partitions.remove(&partition) {
-            assigned.abandoned.cancel();
+            assigned.abandon();
         }
     }
 
-    /// Tells all work to stop; what is finished can still be committed.
+    /// Stops all work; what is finished can still be committed.
     pub fn abandon(&self) {
         for assigned in self.partitions.values() {
-            assigned.abandoned.cancel();
+            assigned.abandon();
         }
     }
 
@@ -117,7 +118,7 @@ impl Work {
         match assigned.offsets.hand_out(offset, put_at) {
             Next::Work { turn } => Handed::Out {
                 place: Place { partition, generation: assigned.generation, offset, turn },
-                leaving: Leaving { soon: assigned.retired.clone(), now: assigned.abandoned.clone() },
+                retired: Arc::clone(&assigned.retired),
                 is_doubtful: assigned.first_read_at.is_some_and(|first| put_at.is_none_or(|put_at| put_at < first)),
             },
             Next::DoneBefore => Handed::DoneBefore,
@@ -125,19 +126,24 @@ impl Work {
     }
 
     /// The task of a record begins, if the record still is to be worked on.
-    pub fn start(&mut self, place: Place) -> bool {
-        let Some(assigned) = self.current(place).filter(|assigned| !assigned.retired.is_cancelled()) else {
-            return false;
-        };
-        assigned.running += 1;
-        true
+    pub fn start(&mut self, place: Place) -> Option<Running> {
+        let assigned = self.current(place).filter(|assigned| !assigned.retired.is_cancelled())?;
+        Some(Running { place, task: assigned.tasks.insert(None) })
     }
 
-    /// The task of a record that was started has ended, and the record is `finished` or not; one of an earlier
-    /// assignment changes nothing.
-    pub fn end(&mut self, place: Place, finished: bool) {
+    /// This is the task that has begun; it is stopped when its partition has gone.
+    pub fn attach(&mut self, Running { place, task }: Running, handle: AbortHandle) {
+        match self.current(place) {
+            // It may have ended already.
+            Some(assigned) => drop(assigned.tasks.get_mut(task).map(|attached| attached.insert(handle))),
+            None => handle.abort(),
+        }
+    }
+
+    /// The task of a record has ended, and the record is `finished` or not; one of an earlier assignment changes nothing.
+    pub fn end(&mut self, Running { place, task }: Running, finished: bool) {
         if let Some(assigned) = self.current(place) {
-            assigned.running -= 1;
+            assigned.tasks.try_remove(task);
             if finished {
                 assigned.offsets.finish(place.offset, place.turn);
             }
@@ -146,7 +152,11 @@ impl Work {
 
     /// How many tasks work on records of `partitions`.
     pub fn running(&self, partitions: &[Partition]) -> usize {
-        partitions.iter().filter_map(|partition| self.partitions.get(partition)).map(|assigned| assigned.running).sum()
+        partitions
+            .iter()
+            .filter_map(|partition| self.partitions.get(partition))
+            .map(|assigned| assigned.tasks.len())
+            .sum()
     }
 
     fn current(&mut self, place: Place) -> Option<&mut Assigned> {
@@ -190,8 +200,20 @@ impl Work {
     }
 }
 
+impl Assigned {
+    fn abandon(&self) {
+        for (_, handle) in &self.tasks {
+            if let Some(handle) = handle {
+                handle.abort();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
     use super::*;
     use crate::consumer::lanes::Lane;
 
@@ -208,12 +230,20 @@ mod tests {
         work
     }
 
-    fn hand_out(work: &mut Work, partition: Partition, offset: i64) -> (Place, CancellationToken) {
-        let Handed::Out { place, leaving, .. } = work.hand_out(partition, offset, None) else {
-            panic!("it is not to be done")
-        };
-        assert!(work.start(place));
-        (place, leaving.now)
+    fn hand_out(work: &mut Work, partition: Partition, offset: i64) -> Running {
+        let Handed::Out { place, .. } = work.hand_out(partition, offset, None) else { panic!("it is not to be done") };
+        work.start(place).expect("nothing is about to go")
+    }
+
+    /// A task that ends only when it is stopped.
+    fn endless(work: &mut Work, running: Running) -> JoinHandle<()> {
+        let task = tokio::spawn(std::future::pending());
+        work.attach(running, task.abort_handle());
+        task
+    }
+
+    async fn check_stopped(task: JoinHandle<()>) {
+        assert!(task.await.is_err_and(|error| error.is_cancelled()));
     }
 
     fn positions(work: &mut Work, partitions: &[Partition]) -> Vec<(Partition, i64)> {
@@ -225,7 +255,7 @@ mod tests {
     fn partitions_are_committed_each_for_itself() {
         let mut work = assigned(&[FIRST, SECOND]);
         let places =
-            [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
+            [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset));
         work.end(places[1], true);
         work.end(places[2], true);
         assert_eq!(positions(&mut work, &[FIRST, SECOND]), [(FIRST, 5), (SECOND, 71)]);
@@ -238,8 +268,8 @@ mod tests {
     #[test]
     fn partitions_of_the_same_number_in_two_lanes_are_two() {
         let mut work = assigned(&[FIRST, FIRST_HIGH]);
-        let (normal, _) = hand_out(&mut work, FIRST, 5);
-        let (high, _) = hand_out(&mut work, FIRST_HIGH, 5);
+        let normal = hand_out(&mut work, FIRST, 5);
+        let high = hand_out(&mut work, FIRST_HIGH, 5);
         work.end(high, true);
         assert_eq!(positions(&mut work, &[FIRST, FIRST_HIGH]), [(FIRST_HIGH, 6)]);
         work.release(FIRST_HIGH);
@@ -250,7 +280,7 @@ mod tests {
     #[test]
     fn a_partition_remembers_what_lies_behind_its_first_unfinished_record() {
         let mut work = assigned(&[FIRST, SECOND]);
-        let places = [5, 6, 7].map(|offset| hand_out(&mut work, FIRST, offset).0);
+        let places = [5, 6, 7].map(|offset| hand_out(&mut work, FIRST, offset));
         work.end(places[1], true);
         work.end(places[2], true);
         assert_eq!(work.remembering(|_| 3), BTreeSet::from([FIRST]));
@@ -263,12 +293,25 @@ mod tests {
         assert!(matches!(assigned(&[FIRST]).hand_out(SECOND, 0, None), Handed::NotOurs));
     }
 
+    #[tokio::test]
+    async fn when_a_partition_is_taken_away_its_tasks_are_stopped_and_others_go_on() {
+        let mut work = assigned(&[FIRST, SECOND]);
+        let (first, second) = (hand_out(&mut work, FIRST, 5), hand_out(&mut work, SECOND, 5));
+        let just_spawned = hand_out(&mut work, FIRST, 6);
+        let (task, other) = (endless(&mut work, first), endless(&mut work, second));
+        work.release(FIRST);
+        check_stopped(task).await;
+        check_stopped(endless(&mut work, just_spawned)).await;
+        assert!(!other.is_finished());
+        work.abandon();
+        check_stopped(other).await;
+    }
+
     #[test]
     fn what_finishes_after_its_partition_was_taken_away_counts_no_more() {
         let mut work = assigned(&[FIRST]);
-        let (place, abandoned) = hand_out(&mut work, FIRST, 5);
+        let place = hand_out(&mut work, FIRST, 5);
         work.release(FIRST);
-        assert!(abandoned.is_cancelled());
         work.end(place, true);
         assert_eq!(positions(&mut work, &[FIRST]), []);
         work.assign(FIRST, None, Timestamp::UNIX_EPOCH);
@@ -281,7 +324,7 @@ mod tests {
     fn a_task_counts_for_its_partition_until_it_ends_however_it_does() {
         let mut work = assigned(&[FIRST, SECOND]);
         let places =
-            [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset).0);
+            [(FIRST, 5), (FIRST, 6), (SECOND, 70)].map(|(partition, offset)| hand_out(&mut work, partition, offset));
         assert!(matches!(work.hand_out(SECOND, 71, None), Handed::Out { .. }));
         assert_eq!(
             [work.running(&[FIRST]), work.running(&[SECOND]), work.running(&[FIRST, SECOND, FIRST_HIGH])],
@@ -299,12 +342,11 @@ mod tests {
     #[test]
     fn a_partition_that_is_about_to_go_begins_nothing_new_and_ends_what_runs() {
         let mut work = assigned(&[FIRST, SECOND]);
-        let (running, abandoned) = hand_out(&mut work, FIRST, 5);
+        let running = hand_out(&mut work, FIRST, 5);
         let Handed::Out { place: waiting, .. } = work.hand_out(FIRST, 6, None) else { panic!("it is not to be done") };
         work.retire(&[FIRST]);
-        assert!(!work.start(waiting));
+        assert_eq!(work.start(waiting), None);
         assert!(matches!(work.hand_out(FIRST, 7, None), Handed::NotOurs));
-        assert!(!abandoned.is_cancelled());
         work.end(running, true);
         assert_eq!(positions(&mut work, &[FIRST]), [(FIRST, 6)]);
         hand_out(&mut work, SECOND, 1);
@@ -313,8 +355,8 @@ mod tests {
     #[test]
     fn a_log_that_was_made_anew_is_followed_from_where_it_is_now() {
         let mut work = assigned(&[FIRST]);
-        let (old, _) = hand_out(&mut work, FIRST, 100);
-        let (new, _) = hand_out(&mut work, FIRST, 0);
+        let old = hand_out(&mut work, FIRST, 100);
+        let new = hand_out(&mut work, FIRST, 0);
         work.end(old, true);
         assert_eq!(positions(&mut work, &[FIRST]), []);
         work.end(new, true);

@@ -77,14 +77,16 @@ fn percentage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error
 #[derive(Debug)]
 pub struct Simulated {
     settings: SimulatedSettings,
+    /// How long it is waited for.
+    timeout: Duration,
     random: Mutex<fastrand::Rng>,
 }
 
 impl Simulated {
     /// Starts the sequence of delays and outcomes.
-    pub fn new(settings: &SimulatedSettings) -> Self {
+    pub fn new(settings: &SimulatedSettings, timeout: Duration) -> Self {
         let random = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self { settings: settings.clone(), random: Mutex::new(random) }
+        Self { settings: settings.clone(), timeout, random: Mutex::new(random) }
     }
 
     /// The next delay and outcome, drawn together so that the order of calls alone decides.
@@ -111,8 +113,9 @@ impl Simulated {
 impl super::Send for Simulated {
     async fn send(&self, _: &SmsRequestedV1) -> Outcome {
         let (delay, outcome) = self.draw();
-        tokio::time::sleep(delay).await;
-        outcome
+        // What a timer of its own for the timeout would do, at half the price.
+        tokio::time::sleep(delay.min(self.timeout)).await;
+        if delay > self.timeout { Outcome::Unknown { reason: super::no_answer(self.timeout) } } else { outcome }
     }
 }
 
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     fn drawn(settings: &SimulatedSettings, count: usize) -> Vec<(Duration, Outcome)> {
-        let simulated = Simulated::new(settings);
+        let simulated = Simulated::new(settings, Duration::from_secs(30));
         (0..count).map(|_| simulated.draw()).collect()
     }
 

@@ -23,7 +23,8 @@ pub(super) const UNDER_WAY: usize = 8;
 
 /// Where questions of one kind are left.
 pub(super) struct Gathering<E: Exchange> {
-    queue: mpsc::Sender<Waiting<E>>,
+    /// Holds one question of each record in work at most, and these are bounded.
+    queue: mpsc::UnboundedSender<Waiting<E>>,
 }
 
 impl<E: Exchange> Clone for Gathering<E> {
@@ -41,29 +42,34 @@ impl<E: Exchange> fmt::Debug for Gathering<E> {
 impl<E: Exchange> Gathering<E> {
     pub(super) fn start(requests: &Arc<Requests>, circuit: &Arc<Circuit>) -> anyhow::Result<Self> {
         let endpoint = Arc::new(Endpoint::new(requests)?);
-        // Whoever cannot leave a question here waits, and with it a record in work: these are bounded.
-        let (queue, gathered) = mpsc::channel(BATCH);
+        let (queue, gathered) = mpsc::unbounded_channel();
         tokio::spawn(deliver_all(gathered, endpoint, Arc::clone(circuit)));
         Ok(Self { queue })
     }
 
-    /// Returns only when sms-api has given its last word.
-    pub(super) async fn ask(&self, question: E::Question, traceparent: Option<String>) -> Answer<E::Answer> {
+    /// Leaves the question here; what is returned ends only when sms-api has given its last word. It holds nothing else,
+    /// because there are many of them.
+    pub(super) fn ask(
+        &self,
+        question: E::Question,
+        traceparent: Option<String>,
+    ) -> impl Future<Output = Answer<E::Answer>> + use<E> {
         let (answer, last_word) = oneshot::channel();
-        let waiting = Waiting { question, traceparent, answer };
-        if self.queue.send(waiting).await.is_ok()
-            && let Ok(answer) = last_word.await
-        {
-            return answer;
+        // An error means that the runtime is ending, which is noticed below.
+        let _ = self.queue.send(Waiting { question, traceparent, answer });
+        async move {
+            match last_word.await {
+                Ok(answer) => answer,
+                // Without a last word the record is not finished.
+                Err(_) => future::pending().await,
+            }
         }
-        // The runtime is ending. Without a last word the record is not finished.
-        future::pending().await
     }
 }
 
 /// Gathers questions and sends them until nobody can leave one.
 async fn deliver_all<E: Exchange>(
-    mut gathered: mpsc::Receiver<Waiting<E>>,
+    mut gathered: mpsc::UnboundedReceiver<Waiting<E>>,
     endpoint: Arc<Endpoint<E>>,
     circuit: Arc<Circuit>,
 ) {
@@ -84,7 +90,7 @@ async fn deliver_all<E: Exchange>(
 }
 
 /// What there is within [`GATHER`] of the first question; nothing at the end.
-async fn next_batch<E: Exchange>(gathered: &mut mpsc::Receiver<Waiting<E>>) -> Vec<Waiting<E>> {
+async fn next_batch<E: Exchange>(gathered: &mut mpsc::UnboundedReceiver<Waiting<E>>) -> Vec<Waiting<E>> {
     let mut batch = Vec::new();
     gathered.recv_many(&mut batch, BATCH).await;
     let until = Instant::now() + GATHER;

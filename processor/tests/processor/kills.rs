@@ -1,7 +1,7 @@
 //! kill -9, again and again, with a provider that counts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -9,7 +9,6 @@ use std::{
 
 use axum::http::StatusCode;
 use contract::DeliveryStatus;
-use uuid::Uuid;
 
 use crate::{
     harness::{Process, Serving, flags, until},
@@ -20,31 +19,12 @@ use crate::{
 
 const IN_FLIGHT: usize = 50;
 
-/// Settings that lead to `end` with nothing but the message's id.
-fn settings(end: &ProviderEnd) -> String {
-    format!(r#"{{"http":{{"url":"{}","json":{{"id":"{{{{ message_id }}}}"}}}}}}"#, end.url())
-}
-
-/// How often the provider was given each message.
-fn sent(end: &ProviderEnd) -> HashMap<Uuid, usize> {
-    let mut sent = HashMap::new();
-    for call in end.calls() {
-        let body: HashMap<String, Uuid> = serde_json::from_str(&call.body).expect("the body of the settings");
-        *sent.entry(body["id"]).or_default() += 1;
-    }
-    sent
-}
-
-/// A provider that takes up to 100 ms.
-async fn counting_provider() -> ProviderEnd {
-    ProviderEnd::start(|_| Reply { after: Duration::from_millis(fastrand::u64(0..100)), ..now(StatusCode::OK) }).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_twenty_kills_nothing_is_lost_and_only_what_was_in_flight_or_just_finished_is_sent_again() {
     const KILLS: usize = 20;
-    let (topics, report_end, provider) = (Topics::create(3).await, ReportEnd::start().await, counting_provider().await);
-    let flags = flags(&topics, &report_end, &[("provider", &settings(&provider)), ("max-in-flight", "50")]);
+    let (topics, report_end, provider) =
+        (Topics::create(3).await, ReportEnd::start().await, ProviderEnd::counting().await);
+    let flags = flags(&topics, &report_end, &[("provider", &provider.counting_settings()), ("max-in-flight", "50")]);
     let mut ids = Vec::new();
     let mut finished_just_before = 0;
     for _ in 0..KILLS {
@@ -59,18 +39,20 @@ async fn after_twenty_kills_nothing_is_lost_and_only_what_was_in_flight_or_just_
         processor.kill().await;
         finished_just_before += report_end.received().len() - earlier;
     }
-    let processor = Serving::start(&topics, &report_end, &[("provider", &settings(&provider))]).await;
-    let received = report_end.until_all(&ids).await;
+    let processor = Serving::start(&topics, &report_end, &[("provider", &provider.counting_settings())]).await;
+    report_end.until_all(&ids).await;
+    // What comes again has been reported before.
+    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
     processor.stop().await;
+    let received = report_end.received();
 
     let reported: HashSet<_> = received.iter().map(|received| received.report.message_id).collect();
     assert_eq!(reported, ids.iter().copied().collect());
     assert!(received.iter().all(|received| received.report.status == DeliveryStatus::Sent));
-    let again: usize = sent(&provider).values().map(|times| times - 1).sum();
+    let again: usize = provider.sent().values().map(|times| times - 1).sum();
     let bound = KILLS * IN_FLIGHT + finished_just_before;
     println!("{} messages, {KILLS} kills, {again} sent again (at most {bound})", ids.len());
     assert!(again <= bound, "{again} sent again, more than {bound}");
-    assert_eq!(topics.lag().await, 0);
 }
 
 /// Where a message is when its processor is killed.
@@ -89,8 +71,9 @@ enum Point {
 }
 
 async fn check_hold(point: Point) {
-    let (topics, report_end, provider) = (Topics::create(2).await, ReportEnd::start().await, counting_provider().await);
-    let more = [("provider", &*settings(&provider)), ("on-unknown-outcome", "hold")];
+    let (topics, report_end, provider) =
+        (Topics::create(2).await, ReportEnd::start().await, ProviderEnd::counting().await);
+    let more = [("provider", &*provider.counting_settings()), ("on-unknown-outcome", "hold")];
     let ids = topics.request(30).await;
     let is_mute = Arc::new(AtomicBool::new(point == Point::WithTheProvider));
     match point {
@@ -124,8 +107,9 @@ async fn check_hold(point: Point) {
     is_mute.store(false, Ordering::Relaxed);
     let processor = Serving::start(&topics, &report_end, &more).await;
     let received = report_end.until_all(&ids).await;
+    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
     processor.stop().await;
-    let sent = sent(&provider);
+    let sent = provider.sent();
     assert!(sent.values().all(|&times| times == 1), "{point:?}: a message was sent twice: {sent:?}");
     for received in received {
         let (id, status) = (received.report.message_id, received.report.status);
@@ -135,7 +119,6 @@ async fn check_hold(point: Point) {
             DeliveryStatus::Failed | DeliveryStatus::Expired => panic!("{point:?}: {status:?}"),
         }
     }
-    assert_eq!(topics.lag().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! settings that lead to it.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -12,7 +13,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -73,6 +74,26 @@ impl ProviderEnd {
         let routes = Router::new().fallback(take).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { address, shared }
+    }
+
+    /// One that takes up to 100 ms, to be used with [`Self::counting_settings`].
+    pub async fn counting() -> Self {
+        Self::start(|_| Reply { after: Duration::from_millis(fastrand::u64(0..100)), ..now(StatusCode::OK) }).await
+    }
+
+    /// Settings that lead here with nothing but the message's id.
+    pub fn counting_settings(&self) -> String {
+        format!(r#"{{"http":{{"url":"{}","json":{{"id":"{{{{ message_id }}}}"}}}}}}"#, self.url())
+    }
+
+    /// How often each message came.
+    pub fn sent(&self) -> HashMap<Uuid, usize> {
+        let mut sent = HashMap::new();
+        for call in self.calls() {
+            let body: HashMap<String, Uuid> = serde_json::from_str(&call.body).expect("the body of the settings");
+            *sent.entry(body["id"]).or_default() += 1;
+        }
+        sent
     }
 
     pub fn url(&self) -> String {

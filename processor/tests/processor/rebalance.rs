@@ -1,9 +1,13 @@
 //! Members that come and go.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use crate::{
     harness::{Serving, count, provider, until},
+    provider_end::ProviderEnd,
     report_end::ReportEnd,
     topics::Topics,
 };
@@ -73,6 +77,35 @@ async fn while_partitions_wait_to_be_handed_over_waiting_messages_are_started() 
     report_end.until_all(&ids).await;
     futures::future::join(first.stop(), second.stop()).await;
     assert!(longest_pause < Duration::from_secs(1), "nothing was started for {longest_pause:?}");
+    assert_eq!(report_end.received().len(), ids.len());
+    assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_rebalances_under_load_lose_nothing_and_send_nothing_twice() {
+    let (topics, report_end, provider) =
+        (Topics::create(4).await, ReportEnd::start().await, ProviderEnd::counting().await);
+    let settings = provider.counting_settings();
+    let more = [("provider", settings.as_str()), ("max-in-flight", "60")];
+    let start = || Serving::start(&topics, &report_end, &more);
+    let (mut members, mut ids) = (VecDeque::from([start().await]), Vec::new());
+    for _ in 0..5 {
+        members.push_back(start().await);
+        // Partitions come to the new one while messages do; and then the oldest goes.
+        let look = async || {
+            ids.extend(topics.request(15).await);
+            members[1].metric("kafka_consumer_assigned_partitions").await
+        };
+        until("half of the twelve partitions", look, |&partitions| partitions >= 6.0).await;
+        ids.extend(topics.request(60).await);
+        members.pop_front().expect("there are two").stop().await;
+        ids.extend(topics.request(60).await);
+    }
+    report_end.until_all(&ids).await;
+    futures::future::join_all(members.into_iter().map(Serving::stop)).await;
+    let sent = provider.sent();
+    let twice = sent.values().filter(|&&times| times > 1).count();
+    assert_eq!((sent.len(), twice), (ids.len(), 0), "of {} messages", ids.len());
     assert_eq!(report_end.received().len(), ids.len());
     assert_eq!(topics.lag().await, 0);
 }

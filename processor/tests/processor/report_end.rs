@@ -149,8 +149,11 @@ impl ReportEnd {
     async fn until_true(&self, what: &str, condition: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let mut reports = self.shared.received.subscribe();
         let changed = tokio::time::timeout(TIMEOUT, reports.wait_for(|received| condition(received))).await;
-        let count = self.received().len();
-        changed.unwrap_or_else(|_| panic!("waited for {what}, got {count}")).expect("sender lives").clone()
+        match changed {
+            // It is a lock, so nobody may look at the reports again before it is gone.
+            Ok(received) => received.expect("sender lives").clone(),
+            Err(error) => panic!("waited for {what}, got {}: {error}", self.received().len()),
+        }
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
             processed_at: Some(jiff::Timestamp::UNIX_EPOCH),
             attempt: Some(1),
             transient: false,
+            provider_message_id: None,
         };
         let body = serde_json::to_string(&DeliveryReports { reports: ids.iter().map(report).collect() }).expect("JSON");
         format!("POST {path} HTTP/1.1\r\nauthorization: Bearer any\r\nContent-Length: {}\r\n\r\n{body}", body.len())
