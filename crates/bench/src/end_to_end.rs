@@ -191,7 +191,7 @@ impl Bench {
         let backlog = Backlog::of(&samples, seconds.into()).context("the backlog could not be followed")?;
         let outcome = if load.refused > 0 || load.elapsed > duration + LATE {
             Outcome::NotAccepted
-        } else if backlog.is_flat(rate) {
+        } else if backlog.is_flat(rate, seconds) {
             Outcome::Held
         } else {
             Outcome::Grew
