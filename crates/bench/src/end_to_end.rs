@@ -167,7 +167,11 @@ impl Bench {
     ) -> anyhow::Result<bool> {
         let probe = self.probe(rate, seconds).await.with_context(|| format!("{rate} messages per second failed"))?;
         let (growth, title) = (number(probe.backlog.growth_per_second), probe.outcome.title());
-        println!("{:>7}/s for {seconds} s  backlog {growth:>9} more each second  {title}", number(rate.into()));
+        let after = probe.last_answer_after_seconds;
+        println!(
+            "{:>7}/s for {seconds} s  backlog {growth:>9} more each second, last answer {after:.2} s after its end  {title}",
+            number(rate.into())
+        );
         let held = probe.is_held();
         search.note(rate, held);
         report.probes.push(probe);
@@ -189,9 +193,10 @@ impl Bench {
         let cpu_seconds = CpuSeconds::so_far(&self.watched)?.since(&before);
         let samples = backlogs.into_samples();
         let backlog = Backlog::of(&samples, seconds.into()).context("the backlog could not be followed")?;
-        let outcome = if load.refused > 0 || load.elapsed > duration + LATE {
+        let after = load.elapsed.saturating_sub(duration);
+        let outcome = if load.refused > 0 || after > LATE {
             Outcome::NotAccepted
-        } else if backlog.is_flat(rate) {
+        } else if backlog.is_flat(rate, seconds) {
             Outcome::Held
         } else {
             Outcome::Grew
@@ -201,6 +206,8 @@ impl Bench {
             rate,
             seconds,
             accepted,
+            refused: load.refused,
+            last_answer_after_seconds: after.as_secs_f64(),
             to_answer: load.latencies.figures(),
             backlog,
             outcome,

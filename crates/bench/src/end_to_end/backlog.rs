@@ -3,17 +3,24 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
+use fastrand::Rng;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-/// How often the backlog is asked for.
-const EVERY: Duration = Duration::from_millis(250);
-/// A backlog that grows by a smaller share of the rate than this counts as flat: it wavers by as much anyway.
+use super::phase::BATCH;
+
+/// Between which two times from one question for the backlog to the next, in milliseconds. At random, because batches come
+/// at even intervals, and even questions would always meet the backlog at the same moment between two of them.
+const EVERY: Range<u64> = 100..300;
+/// A backlog that grows each second by a smaller share of the rate than this counts as flat,
 const FLAT: f64 = 0.01;
+/// and so does one that becomes more by no more than this in a quarter of the time: it wavers by a batch or two anyway.
+const WAVERS: f64 = 2.0 * BATCH as f64;
 
 /// Messages that came into the state minus those that left it, from the counters that sms-api's own statistics are made
 /// of: one small table, whatever the number of messages.
@@ -58,9 +65,10 @@ impl Backlog {
         })
     }
 
-    /// Whether it does not grow, at so many messages per second.
-    pub fn is_flat(&self, rate: u32) -> bool {
-        self.growth_per_second <= FLAT * f64::from(rate)
+    /// Whether it does not grow, with so many messages per second for so long.
+    pub fn is_flat(&self, rate: u32, seconds: u32) -> bool {
+        let quarter = f64::from(seconds) / 4.0;
+        self.growth_per_second * quarter <= WAVERS.max(FLAT * f64::from(rate) * quarter)
     }
 }
 
@@ -78,11 +86,11 @@ pub struct Sampler {
 impl Sampler {
     /// Asks until the future is dropped; ends only when the database does not answer.
     pub async fn run(&self, db: &mut PgConnection) -> anyhow::Result<Infallible> {
-        let began = Instant::now();
+        let (began, mut random) = (Instant::now(), Rng::new());
         loop {
             let messages = pending(db).await?;
             self.taken.borrow_mut().push(Sample { seconds: began.elapsed().as_secs_f64(), messages });
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(EVERY))).await;
         }
     }
 
@@ -106,20 +114,21 @@ mod tests {
     fn what_happens_in_the_first_half_does_not_count() {
         let backlog = backlog(|second| if second < 20 { 1000 * second } else { 500 }).expect("samples");
         assert_eq!(backlog, Backlog { average: 500.0, most: 500, growth_per_second: 0.0 });
-        assert!(backlog.is_flat(1000));
+        assert!(backlog.is_flat(1000, 40));
     }
 
     #[test]
     fn growth_is_told_in_messages_per_second() {
-        let backlog = backlog(|second| 100 * second).expect("samples");
-        assert!((backlog.growth_per_second - 100.0).abs() < 0.001, "{backlog:?}");
-        assert!(backlog.is_flat(10_000) && !backlog.is_flat(9_000));
+        let backlog = backlog(|second| 101 * second).expect("samples");
+        assert!((backlog.growth_per_second - 101.0).abs() < 0.001, "{backlog:?}");
+        assert!(backlog.is_flat(10_200, 40) && !backlog.is_flat(10_000, 40));
     }
 
     #[test]
     fn a_backlog_that_shrinks_or_wavers_is_flat() {
-        assert!(backlog(|second| 4000 - 100 * second).expect("samples").is_flat(1));
-        assert!(backlog(|second| 1000 + second % 2).expect("samples").is_flat(1000));
+        assert!(backlog(|second| 4000 - 100 * second).expect("samples").is_flat(500, 40));
+        assert!(backlog(|second| 1000 + second % 2).expect("samples").is_flat(500, 40));
+        assert!(backlog(|second| 99 * second).expect("samples").is_flat(500, 40), "two batches");
     }
 
     #[test]

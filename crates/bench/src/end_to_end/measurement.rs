@@ -27,6 +27,10 @@ pub struct Probe {
     pub seconds: u32,
     /// Messages that were accepted.
     pub accepted: u64,
+    /// Requests that were not answered with 202.
+    pub refused: u64,
+    /// How much later than the end of the load its last answer came.
+    pub last_answer_after_seconds: f64,
     /// From when a request should have been sent to its answer.
     pub to_answer: LatencyFigures,
     /// In the second half.
@@ -107,6 +111,8 @@ pub mod tests {
             rate,
             seconds: 60,
             accepted: u64::from(rate) * 60,
+            refused: 0,
+            last_answer_after_seconds: 0.05,
             to_answer: LatencyFigures { p50_ms: 20.0, p99_ms: 90.0, max_ms: 200.0 },
             backlog: Backlog { average: 800.0, most: 1500, growth_per_second: 2.0 },
             outcome,

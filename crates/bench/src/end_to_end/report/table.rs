@@ -28,7 +28,8 @@ pub fn draw(report: &Report) -> String {
     if !report.probes.is_empty() {
         text += "\n";
         let title = format!("messages/s, in POSTs of {BATCH}");
-        let head = [&*title, "for s", "backlog", "at most", "growth/s", "p99 ms of the answer", ""];
+        let head =
+            [&*title, "for s", "backlog", "at most", "growth/s", "p99 ms of the answer", "last after s", "refused", ""];
         text += &columns(&head, &report.probes.iter().map(probe_row).collect::<Vec<_>>());
     }
     if latency.is_some() || !report.probes.is_empty() {
@@ -85,6 +86,8 @@ fn probe_row(probe: &Probe) -> Vec<String> {
         number(probe.backlog.most as f64),
         number(probe.backlog.growth_per_second),
         number(probe.to_answer.p99_ms),
+        number(probe.last_answer_after_seconds),
+        probe.refused.to_string(),
         probe.outcome.title().to_owned(),
     ]
 }
@@ -100,8 +103,8 @@ mod tests {
             &draw(&complete()),
             &[
                 "1,000 single POSTs per second 30.00 60.00 200 7.00",
-                "11,000 60 800 1,500 2.00 90.00 backlog grew",
-                "10,000 60 800 1,500 2.00 90.00 held",
+                "11,000 60 800 1,500 2.00 90.00 0.05 0 backlog grew",
+                "10,000 60 800 1,500 2.00 90.00 0.05 0 held",
                 "10,000 per second 10.0 (17) 5.0 (8) 20.0 (33) 4.0 (7) 1.0 (2) 0.5 (1)",
                 "memory of processor: 50 MB at most, 40 MB at the end",
                 "messages/s for 60 s, backlog flat ≥ 10,000 10,000 met",
