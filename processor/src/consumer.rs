@@ -123,8 +123,13 @@ fn client_config(settings: &Settings, kafka: &kafka::Settings) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        // Fetched ahead of the work, in all partitions together.
-        .set("queued.max.messages.kbytes", "16384")
+        // Fetched ahead of the work, in all partitions together, and at once in each of them: of a larger record only that
+        // one comes.
+        .set("queued.max.messages.kbytes", "8192")
+        .set("fetch.message.max.bytes", "262144")
+        // Once so much is fetched, this is how long librdkafka waits before it looks again: with the default of a second a
+        // fast processor would have consumed it long before.
+        .set("fetch.queue.backoff.ms", "10")
         // One fetch is under way per broker, and partitions that are resumed or new wait until it ends: with
         // the default of 500 ms that is how long they stand still.
         .set("fetch.wait.max.ms", "100")

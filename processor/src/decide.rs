@@ -108,6 +108,8 @@ pub struct Policy {
 
 /// How long a provider is left alone at most before it is tried again, whatever it says: it may be in error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How long it is left alone at least when it asks to slow down, even if it names a time that has passed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// By how much jitter prolongs a delay at most: messages that failed together do not come back together.
 const LONGEST_JITTER: f64 = 0.25;
@@ -162,7 +164,7 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
         Outcome::Delivered { provider_message_id } => Decision::ReportSent { provider_message_id },
         Outcome::Refused { reason } => Decision::ReportFailed { reason, transient: false },
         Outcome::Throttled { retry_after } => {
-            Decision::SlowDown(prolonged(retry_after.unwrap_or(policy.delay).min(LONGEST_PAUSE)))
+            Decision::SlowDown(prolonged(retry_after.unwrap_or(policy.delay).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
         }
         Outcome::Unknown { reason } if policy.on_unknown_outcome == OnUnknownOutcome::Hold => {
             Decision::ReportUnknown { reason }
@@ -341,6 +343,7 @@ mod tests {
         check(throttled(None), 1, &Decision::SlowDown(SECOND));
         check(throttled(Some(5 * SECOND)), 1, &Decision::SlowDown(5 * SECOND));
         check(throttled(Some(Duration::from_hours(5))), 1, &Decision::SlowDown(LONGEST_PAUSE));
+        check(throttled(Some(Duration::ZERO)), 1, &Decision::SlowDown(SHORTEST_PAUSE));
     }
 
     #[test]
@@ -411,7 +414,9 @@ mod tests {
             outcome in any_outcome(), policy in any_policy(), jitter in any::<f64>(),
         ) {
             let asked = match &outcome {
-                Outcome::Throttled { retry_after } => retry_after.unwrap_or(policy.delay).min(LONGEST_PAUSE),
+                Outcome::Throttled { retry_after } => {
+                    retry_after.unwrap_or(policy.delay).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+                }
                 _ => policy.delay,
             };
             if let Decision::RetryAfter(delay) | Decision::SlowDown(delay) = decide(outcome, 1, policy, jitter) {

@@ -40,7 +40,12 @@ impl Pace {
 
     /// So many of all partitions are ours.
     pub fn set_share(&mut self, ours: u32, all: u32) {
-        self.share = if all == 0 { 0.0 } else { f64::from(ours.min(all)) / f64::from(all) };
+        let share = if all == 0 { 0.0 } else { f64::from(ours.min(all)) / f64::from(all) };
+        if share > self.share {
+            // Its distance was that of a smaller share, which may be minutes.
+            self.due = None;
+        }
+        self.share = share;
     }
 
     /// Lets one message go now; an error says when to ask again.
@@ -97,7 +102,8 @@ impl Throttle {
         loop {
             let admitted = self.pace().admit(Instant::now());
             let Err(next) = admitted else { return };
-            tokio::time::sleep_until(next.into()).await;
+            // The share may grow meanwhile.
+            tokio::time::sleep_until(next.min(Instant::now() + LATER).into()).await;
         }
     }
 }
@@ -143,6 +149,16 @@ mod tests {
         check(100, 6, 18, 333..=336);
         check(100, 0, 18, 0..=0);
         check(100, 3, 0, 0..=0);
+    }
+
+    #[test]
+    fn a_share_that_grows_counts_at_once() {
+        let (mut pace, now) = (Pace::new(Some(1)), Instant::now());
+        pace.set_share(1, 1000);
+        assert_eq!(pace.admit(now), Ok(()));
+        assert!(pace.admit(now + Duration::from_secs(10)).is_err());
+        pace.set_share(1, 1);
+        assert_eq!(pace.admit(now + Duration::from_secs(10)), Ok(()));
     }
 
     #[test]

@@ -21,7 +21,8 @@ use tracing::{Instrument, Span};
 use crate::{
     consumer::{DeadLetters, HowEnded, Unprocessable},
     decide::{
-        Decision, OnUnknownOutcome, Permission, Policy, decide, decide_found, has_expired, is_asked_about, permission,
+        Decision, Found, OnUnknownOutcome, Outcome, Permission, Policy, decide, decide_found, has_expired,
+        is_asked_about, permission,
     },
     metrics::{Metrics, Processed},
     pace::Throttle,
@@ -126,7 +127,11 @@ impl Processing {
         };
         match self.ask(record, &message).await? {
             Permission::Send => self.send(&message, Step::Send, retired, &mut report, attempts).await?,
-            Permission::AskProvider => self.send(&message, Step::Ask, retired, &mut report, attempts).await?,
+            Permission::AskProvider => {
+                // An owner of the partition that has just lost it may still be sending, for as long as that may take.
+                Box::pin(self.wait(self.provider.timeout(), retired)).await?;
+                self.send(&message, Step::Ask, retired, &mut report, attempts).await?;
+            }
             Permission::Skip => return Err(Ended::Skipped),
             Permission::UnknownMessage => return Err(Ended::Unprocessable(Unprocessable::unknown_message())),
             Permission::Hold => {
@@ -170,15 +175,23 @@ impl Processing {
         let mut asked = 0;
         loop {
             let decision = match step {
+                // Expired, unless an earlier attempt may have reached the phone.
                 Step::Send if message.expires_at.is_some_and(|at| has_expired(at, Timestamp::now())) => return Ok(()),
                 Step::Send => {
                     self.metrics.attempted();
                     *attempts += 1;
-                    decide(self.provider.send(message).await, *attempts, self.policy, fastrand::f64())
+                    let outcome = self.provider.send(message).await;
+                    if let Outcome::Unknown { reason } = &outcome {
+                        (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason.clone()));
+                    }
+                    decide(outcome, *attempts, self.policy, fastrand::f64())
                 }
                 Step::Ask => {
                     asked += 1;
                     let found = Box::pin(self.provider.query(message)).await;
+                    if found == Found::NotSent {
+                        (report.status, report.failure_reason) = (DeliveryStatus::Expired, None);
+                    }
                     decide_found(found, *attempts, asked, self.policy, fastrand::f64())
                 }
             };

@@ -54,6 +54,11 @@ impl Provider {
         Ok(Self { in_use, timeout: settings.timeout })
     }
 
+    /// How long an attempt may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Asks what became of a message, by our own id of it.
     pub async fn query(&self, message: &SmsRequestedV1) -> Found {
         let InUse::Http(http) = &self.in_use else {

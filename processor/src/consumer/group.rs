@@ -146,16 +146,16 @@ impl Group {
         self.committing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits what is due in `partitions`.
+    /// Commits what is due in `partitions`, and tells whether Kafka has it.
     pub(super) fn commit(
         &self,
         _: &MutexGuard<'_, Committing>,
         consumer: &BaseConsumer<Self>,
         partitions: &[Partition],
-    ) {
+    ) -> bool {
         let commits = self.settle_ended().work.take_commits(partitions);
         if commits.is_empty() {
-            return;
+            return true;
         }
         let mut list = TopicPartitionList::with_capacity(commits.len());
         let tells_done = !self.metadata_is_refused.load(Ordering::Relaxed);
@@ -169,7 +169,10 @@ impl Group {
             }
         }
         match consumer.commit(&list, CommitMode::Sync) {
-            Ok(()) => self.metrics.committed(Committed::Stored),
+            Ok(()) => {
+                self.metrics.committed(Committed::Stored);
+                true
+            }
             Err(error) => {
                 self.metrics.committed(Committed::Failed);
                 tracing::warn!(%error, "offsets were not committed, and will be again");
@@ -181,6 +184,7 @@ impl Group {
                 for partition in self.partitions(&list) {
                     state.work.commit_failed(partition);
                 }
+                false
             }
         }
     }

@@ -95,6 +95,11 @@ impl Membership {
 pub fn count_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, lanes: &Lanes) -> Option<u32> {
     let partitions = Lane::ALL.map(|lane| {
         let metadata = consumer.fetch_metadata(Some(lanes.topic(lane)), METADATA_TIMEOUT).ok()?;
+        // One that is only missing has none; of any other error the number is not known.
+        let errors = metadata.topics().iter().filter_map(|topic| topic.error().map(RDKafkaErrorCode::from));
+        if errors.into_iter().any(|error| error != RDKafkaErrorCode::UnknownTopicOrPartition) {
+            return None;
+        }
         u32::try_from(metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>()).ok()
     });
     partitions.into_iter().sum()

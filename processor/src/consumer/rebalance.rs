@@ -25,8 +25,10 @@ use crate::offsets::Commit;
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long brokers are asked in all. Without an answer the records that were finished last are done again.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before asking again.
-const COMMITTED_DELAY: Duration = Duration::from_millis(100);
+/// How often it is tried to commit what was finished in partitions that go.
+const COMMIT_TRIES: usize = 5;
+/// How long to wait before asking a broker again.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// What the group has decided.
 #[derive(Debug)]
@@ -93,7 +95,13 @@ impl Group {
         if consumer.assignment_lost() {
             tracing::warn!(partitions = partitions.len(), "partitions lost: the group went on without this processor");
         } else {
-            self.commit(&committing, consumer, partitions);
+            // The group's state may be moving just now, and what is not committed is done again.
+            for _ in 0..COMMIT_TRIES {
+                if self.commit(&committing, consumer, partitions) || consumer.assignment_lost() {
+                    break;
+                }
+                std::thread::sleep(RETRY_DELAY);
+            }
         }
         let mut state = self.settle_ended();
         for &partition in partitions {
@@ -113,7 +121,7 @@ impl Group {
                 Ok(committed) => break committed,
                 // A coordinator that moves refuses for a moment.
                 Err(_) if Instant::now() < deadline && !consumer.assignment_lost() => {
-                    std::thread::sleep(COMMITTED_DELAY);
+                    std::thread::sleep(RETRY_DELAY);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "what earlier owners of partitions have finished is not known");

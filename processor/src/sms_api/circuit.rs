@@ -1,6 +1,7 @@
 //! Batches on their way to sms-api: tried again until it has given its last word, within what the breaker allows.
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -53,9 +54,9 @@ impl Circuit {
     /// Delivers the questions that somebody still waits for. A batch that one of its questions may be to blame for is halved
     /// until that one is alone, so that its neighbours do not suffer for it.
     pub(super) async fn deliver<E: Exchange>(&self, endpoint: &Endpoint<E>, batch: Vec<Waiting<E>>) {
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
-            match self.verdict(endpoint, &mut part).await {
+        let mut parts = VecDeque::from([batch]);
+        while let Some(mut part) = parts.pop_front() {
+            match self.verdict(endpoint, &mut part, !parts.is_empty()).await {
                 Verdict::OfEach(answers) => {
                     for (waiting, answer) in part.into_iter().zip(answers) {
                         E::count(&self.metrics, E::counted(&answer), 1);
@@ -65,10 +66,10 @@ impl Circuit {
                 }
                 Verdict::Invalid { .. } | Verdict::Indigestible if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
-                    parts.extend([second, part]);
+                    parts.extend([part, second]);
                 }
-                // It may have been the others, which nobody waits for any more.
-                Verdict::Indigestible => parts.push(part),
+                // It goes last, so that the others do not wait for it.
+                Verdict::Indigestible => parts.push_back(part),
                 Verdict::Invalid { reason } => {
                     for waiting in part {
                         E::count(&self.metrics, Exchanged::Invalid, 1);
@@ -80,7 +81,12 @@ impl Circuit {
     }
 
     /// sms-api's verdict on those of the batch that somebody still waits for; the others are taken out.
-    async fn verdict<E: Exchange>(&self, endpoint: &Endpoint<E>, batch: &mut Vec<Waiting<E>>) -> Verdict<E::Answer> {
+    async fn verdict<E: Exchange>(
+        &self,
+        endpoint: &Endpoint<E>,
+        batch: &mut Vec<Waiting<E>>,
+        has_neighbours: bool,
+    ) -> Verdict<E::Answer> {
         let mut delays = backoff::delays();
         loop {
             self.until_admitted(batch).await;
@@ -98,7 +104,7 @@ impl Circuit {
                 }
                 Err(failure) => {
                     self.failed(endpoint, &failure, batch.len());
-                    if failure.may_be_of_one() && batch.len() > 1 {
+                    if failure.may_be_of_one() && (batch.len() > 1 || has_neighbours) {
                         return Verdict::Indigestible;
                     }
                 }

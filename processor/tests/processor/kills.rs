@@ -152,7 +152,7 @@ async fn with_query_the_provider_is_asked_after_a_kill_and_sent_only_what_it_doe
     let provider = ProviderEnd::start(|_| Reply { after: Duration::from_hours(1), ..now(StatusCode::OK) }).await;
     let settings = format!(
         r#"{{"http":{{"url":"{url}/send","json":{{"id":"{{{{ message_id }}}}"}},"query":{{"url":"{url}/messages/{{{{ message_id }}}}",
-            "responses":[{{"when":{{"status":"2xx"}},"outcome":"Delivered"}},{{"when":{{"status":"404"}},"outcome":"Refused"}}]}}}}}}"#,
+            "responses":[{{"when":{{"status":"2xx"}},"outcome":"Delivered"}},{{"when":{{"status":"404"}},"outcome":"Refused"}}]}}}},"timeout":"2s"}}"#,
         url = provider.url()
     );
     let more = [("provider", settings.as_str()), ("on-unknown-outcome", "query")];

@@ -106,3 +106,20 @@ async fn a_rotated_token_is_picked_up_without_a_restart() {
     assert_eq!(report_end.received().len(), 10);
     assert_eq!(topics.lag().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_sms_api_stumbles_over_keeps_no_other_one_waiting() {
+    let (topics, report_end) = (Topics::create(2).await, ReportEnd::start().await);
+    let ids = topics.request(40).await;
+    let stumbling_block = ids[7];
+    report_end.answer(move |report| {
+        if report.message_id == stumbling_block { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+    });
+    let processor = Serving::start(&topics, &report_end, &[]).await;
+    let others: Vec<_> = ids.iter().copied().filter(|id| *id != stumbling_block).collect();
+    report_end.until_all(&others).await;
+    report_end.answer(|_| StatusCode::OK);
+    report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert_eq!(topics.lag().await, 0);
+}

@@ -1,13 +1,14 @@
 //! Messages that may have been sent before, and nobody knows.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use contract::DeliveryStatus;
+use contract::{DeliveryStatus, SmsRequestedV1};
+use jiff::Timestamp;
 
 use crate::{
     harness::{Process, Serving, count, flags, provider, until},
     report_end::ReportEnd,
-    topics::Topics,
+    topics::{Topics, message},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,6 +50,21 @@ async fn with_hold_an_attempt_that_is_not_answered_in_time_is_the_last() {
         let reason = received.report.failure_reason.as_deref();
         assert_eq!(reason, Some("the provider did not answer within 50ms"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_may_have_arrived_before_it_expired_is_not_called_expired() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let mute = r#"{"simulated":{"minDelay":"1h","maxDelay":"1h"},"timeout":"50ms"}"#;
+    let more = [("provider", mute), ("max-retries", "100"), ("retry-delay", "200ms")];
+    let processor = Serving::start(&topics, &report_end, &more).await;
+    processor.until_readiness(r#"{"name":"kafka","status":"UP"}"#).await;
+    let message = SmsRequestedV1 { expires_at: Some(Timestamp::now() + Duration::from_secs(2)), ..message(0) };
+    topics.request_in(&topics.requests, &message).await;
+    let received = report_end.until_all(&[message.message_id]).await;
+    processor.stop().await;
+    assert_eq!(received[0].report.status, DeliveryStatus::Unknown);
+    assert_eq!(received[0].report.failure_reason.as_deref(), Some("the provider did not answer within 50ms"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,7 +26,7 @@ pub struct ProcessingArguments {
     pub only: Vec<Part>,
 
     /// How many messages the processor may have in work at once; a tenth of them is kept free for urgent ones
-    #[arg(long, value_name = "COUNT", default_value = "300000", value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    #[arg(long, value_name = "COUNT", default_value = "240000", value_parser = clap::value_parser!(u32).range(1..=500_000))]
     pub max_in_flight: u32,
 
     /// Where processing.json and processing.svg are written, and where Kafka lives meanwhile [default: target/bench]

