@@ -43,8 +43,8 @@ pub struct HttpProvider {
     #[schemars(extend("maxProperties" = 20))]
     pub secrets: BTreeMap<String, ProviderSecret>,
     /// What answers mean. The first rule that matches decides; where none does, the status code: 2xx Delivered, 429
-    /// Throttled, 401, 402, 403, 405, 407, 408 and 425 Unavailable, any other 4xx Refused, 503 Unavailable or, with
-    /// Retry-After, Throttled; 301, 307 and 308 Unavailable; all else Unknown.
+    /// Throttled, 401 to 408, 410, 411, 414, 415, 421, 425 and 431 Unavailable, any other 4xx Refused, 503 Unavailable or,
+    /// with Retry-After, Throttled; 301, 307 and 308 Unavailable; all else Unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub responses: Vec<ResponseRule>,
