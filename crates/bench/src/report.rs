@@ -44,6 +44,17 @@ impl Conditions {
             postgres,
         }
     }
+
+    /// PostgreSQL's part of what shared the machine.
+    pub fn postgres(&self) -> String {
+        let setting = |name: &str| self.postgres.get(name).map_or("?", String::as_str);
+        format!("PostgreSQL {} (fsync {})", setting("server_version"), setting("fsync"))
+    }
+
+    /// The end of a picture's caption: what shared how many CPUs, and when.
+    pub fn caption(&self, shared_by: &str) -> String {
+        format!("{} CPUs for {shared_by}. {}", self.cpus, self.started_at.strftime("%Y-%m-%d"))
+    }
 }
 
 /// The folder for everything that a benchmark writes, made if need be; `chosen`, or `bench` beside release builds.

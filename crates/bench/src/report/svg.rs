@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::{number::number, statistics::Spread};
+
 const WIDTH: f64 = 860.0;
 /// Where bars begin; titles are to the left.
 const BARS: f64 = 320.0;
@@ -73,6 +75,17 @@ impl Bar {
             Bar::Half => "half",
             Bar::Rest => "rest",
         }
+    }
+}
+
+/// A row of a throughput: its median, with whiskers from the least to the greatest of the rounds.
+pub fn throughput_row(title: String, bar: Bar, throughput: Spread, bounds: Vec<(f64, &'static str)>) -> Row {
+    Row {
+        title,
+        bars: vec![(bar, throughput.median)],
+        spread: Some((throughput.min, throughput.max)),
+        figure: number(throughput.median),
+        bounds,
     }
 }
 

@@ -40,12 +40,10 @@ fn rate_row(probe: &Probe, seconds: u32) -> Row {
 }
 
 fn caption(report: &Report) -> String {
-    let conditions = &report.conditions;
     format!(
-        "Latency: median of {} rounds. Rates: POSTs of {BATCH} messages. {} CPUs for everything together. {}",
-        conditions.rounds,
-        conditions.cpus,
-        conditions.started_at.strftime("%Y-%m-%d"),
+        "Latency: median of {} rounds. Rates: POSTs of {BATCH} messages. {}",
+        report.conditions.rounds,
+        report.conditions.caption("everything together"),
     )
 }
 

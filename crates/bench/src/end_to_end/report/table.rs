@@ -57,12 +57,7 @@ pub fn draw(report: &Report) -> String {
 }
 
 fn conditions(report: &Report) -> String {
-    let setting = |name: &str| report.conditions.postgres.get(name).map_or("?", String::as_str);
-    let shared_by = format!(
-        "load generator, sms-api, PostgreSQL {} (fsync {}), Kafka and processor",
-        setting("server_version"),
-        setting("fsync")
-    );
+    let shared_by = format!("load generator, sms-api, {}, Kafka and processor", report.conditions.postgres());
     let measured = format!("provider without delay or failures, rounds of latency: {}, ", report.conditions.rounds);
     measured + &table::conditions(&report.conditions, &shared_by)
 }

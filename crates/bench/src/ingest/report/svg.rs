@@ -3,7 +3,6 @@
 use super::{PhaseSummary, Report};
 use crate::{
     ingest::phase::{Part, Phase},
-    number::number,
     report::svg::{self, Bar, Picture, Row},
 };
 
@@ -31,14 +30,8 @@ fn throughput_row(summary: &PhaseSummary<'_>, a: Option<f64>, b: Option<f64>) ->
         Phase::Batch => vec![of(b, 0.6, "0.6 × B"), of(b, 0.8, "0.8 × B")],
         Phase::ReferenceA | Phase::ReferenceB | Phase::Single64 | Phase::Constant => Vec::new(),
     };
-    let spread = summary.throughput;
-    Row {
-        title: summary.title.clone(),
-        bars: vec![(if summary.phase.is_service() { Bar::Product } else { Bar::Reference }, spread.median)],
-        spread: Some((spread.min, spread.max)),
-        figure: number(spread.median),
-        bounds: bounds.into_iter().flatten().collect(),
-    }
+    let bar = if summary.phase.is_service() { Bar::Product } else { Bar::Reference };
+    svg::throughput_row(summary.title.clone(), bar, summary.throughput, bounds.into_iter().flatten().collect())
 }
 
 fn latency_row(summary: &PhaseSummary<'_>) -> Row {
@@ -51,14 +44,11 @@ fn latency_row(summary: &PhaseSummary<'_>) -> Row {
 }
 
 fn caption(report: &Report) -> String {
-    let conditions = &report.conditions;
     format!(
-        "Medians; rounds: {}, {} s in all; whiskers: least and greatest. {} CPUs for load generator, sms-api, PostgreSQL \
-         and Kafka. {}",
-        conditions.rounds,
+        "Medians; rounds: {}, {} s in all; whiskers: least and greatest. {}",
+        report.conditions.rounds,
         report.seconds,
-        conditions.cpus,
-        conditions.started_at.strftime("%Y-%m-%d"),
+        report.conditions.caption("load generator, sms-api, PostgreSQL and Kafka"),
     )
 }
 

@@ -49,12 +49,7 @@ pub fn draw(report: &Report) -> String {
 }
 
 fn conditions(report: &Report) -> String {
-    let setting = |name: &str| report.conditions.postgres.get(name).map_or("?", String::as_str);
-    let shared_by = format!(
-        "load generator, sms-api, PostgreSQL {} (fsync {}) and Kafka",
-        setting("server_version"),
-        setting("fsync")
-    );
+    let shared_by = format!("load generator, sms-api, {} and Kafka", report.conditions.postgres());
     let measured = format!("{} s in all, rounds: {}, ", report.seconds, report.conditions.rounds);
     measured + &table::conditions(&report.conditions, &shared_by)
 }

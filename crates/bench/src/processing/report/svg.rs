@@ -7,7 +7,7 @@ use super::{
 use crate::{
     number::number,
     processing::phase::{Part, Phase},
-    report::svg::{Bar, Picture, Row, latency_row},
+    report::svg::{self, Bar, Picture, Row, latency_row},
 };
 
 /// The content of `processing.svg`.
@@ -40,25 +40,16 @@ fn throughput_row(summary: &ThroughputSummary<'_>, bare: Option<f64>) -> Row {
         Part::Bare => (Bar::Reference, None),
         Part::Throughput | Part::Latency => (Bar::Product, Some((LEAST, "100 k"))),
     };
-    let spread = summary.throughput;
-    Row {
-        title: summary.title.clone(),
-        bars: vec![(bar, spread.median)],
-        spread: Some((spread.min, spread.max)),
-        figure: number(spread.median),
-        bounds: least.into_iter().chain(share).collect(),
-    }
+    let bounds = least.into_iter().chain(share).collect();
+    svg::throughput_row(summary.title.clone(), bar, summary.throughput, bounds)
 }
 
 fn caption(report: &Report) -> String {
-    let conditions = &report.conditions;
     format!(
-        "Medians; rounds: {}, {} records each; whiskers: least and greatest. {} CPUs for load generator, processor and \
-         Kafka. {}",
-        conditions.rounds,
+        "Medians; rounds: {}, {} records each; whiskers: least and greatest. {}",
+        report.conditions.rounds,
         number(report.records.into()),
-        conditions.cpus,
-        conditions.started_at.strftime("%Y-%m-%d"),
+        report.conditions.caption("load generator, processor and Kafka"),
     )
 }
 
