@@ -15,6 +15,15 @@ pub fn error_chain(error: &dyn Error) -> String {
     told
 }
 
+/// The cause that says most of why a call failed: "Connection refused" rather than "error sending request".
+pub fn innermost_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +38,19 @@ mod tests {
     #[track_caller]
     fn check(step: &'static str, cause: &'static str, expected: &str) {
         assert_eq!(error_chain(&Failed { step, source: Some(std::io::Error::other(cause)) }), expected);
+    }
+
+    #[test]
+    fn the_innermost_cause_is_told_alone() {
+        let cause = std::io::Error::other("connection refused");
+        assert_eq!(
+            innermost_cause(&Failed { step: "cannot reach PostgreSQL", source: Some(cause) }),
+            "connection refused"
+        );
+        assert_eq!(
+            innermost_cause(&Failed { step: "cannot reach PostgreSQL", source: None }),
+            "cannot reach PostgreSQL"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod trace_context;
 
 use std::net::SocketAddr;
 
-pub use error_chain::error_chain;
+pub use error_chain::{error_chain, innermost_cause};
 pub use health::{Check, Health};
 pub use logging::{LogFormat, Telemetry};
 

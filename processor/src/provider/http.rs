@@ -212,12 +212,5 @@ async fn read(mut response: Response) -> Answer {
 
 /// The cause that says most: "Connection refused" rather than "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it took too long".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    if error.is_timeout() { "it took too long".to_owned() } else { telemetry::innermost_cause(error) }
 }

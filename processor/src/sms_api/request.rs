@@ -165,14 +165,7 @@ fn invalid<E: Exchange>(detail: &str) -> String {
 
 /// The cause that says most: "Connection refused" rather than "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    if error.is_timeout() { "no answer in time".to_owned() } else { telemetry::innermost_cause(error) }
 }
 
 fn below(base: &Url, path: &str) -> anyhow::Result<Url> {
