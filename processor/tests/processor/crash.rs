@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    harness::{Process, Serving, flags, provider, until},
+    harness::{Process, Serving, flags, provider},
     report_end::ReportEnd,
     topics::Topics,
 };
@@ -23,7 +23,7 @@ async fn after_a_kill_every_message_is_reported_at_least_once() {
     let processor = Process::start(&flags);
     let received = report_end.until_all(&ids).await;
     // What comes again has been reported before.
-    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
+    topics.until_no_lag().await;
     processor.terminate();
     let (status, errors) = processor.ended().await;
     assert!(status.success(), "{status}: {errors}");
@@ -47,7 +47,7 @@ async fn what_was_finished_behind_a_slow_message_before_a_kill_is_not_done_again
 
     let processor = Serving::start(&topics, &report_end, &[("provider", &provider)]).await;
     report_end.until_all(&ids).await;
-    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
+    topics.until_no_lag().await;
     let skipped = processor.metric("kafka_consumer_records_skipped_total").await;
     processor.stop().await;
     // A commit is made every 100 ms, in which 20 messages are finished.

@@ -42,7 +42,7 @@ async fn after_twenty_kills_nothing_is_lost_and_only_what_was_in_flight_or_just_
     let processor = Serving::start(&topics, &report_end, &[("provider", &provider.counting_settings())]).await;
     report_end.until_all(&ids).await;
     // What comes again has been reported before.
-    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
+    topics.until_no_lag().await;
     processor.stop().await;
     let received = report_end.received();
 
@@ -107,7 +107,7 @@ async fn check_hold(point: Point) {
     is_mute.store(false, Ordering::Relaxed);
     let processor = Serving::start(&topics, &report_end, &more).await;
     let received = report_end.until_all(&ids).await;
-    until("no lag", async || topics.lag().await, |&lag| lag == 0).await;
+    topics.until_no_lag().await;
     processor.stop().await;
     let sent = provider.sent();
     assert!(sent.values().all(|&times| times == 1), "{point:?}: a message was sent twice: {sent:?}");

@@ -16,6 +16,8 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
+use crate::harness::until;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Topics {
@@ -144,6 +146,11 @@ impl Topics {
     /// Records not committed yet, in all lanes together.
     pub async fn lag(&self) -> i64 {
         self.offsets(&self.lanes()).await.iter().map(PartitionOffsets::lag).sum()
+    }
+
+    /// Waits until everything is committed: what comes again after a kill may have been reported long before.
+    pub async fn until_no_lag(&self) {
+        until("no lag", async || self.lag().await, |&lag| lag == 0).await;
     }
 
     /// Everything on the dead letter topic at this moment, which are `expected` or more.
