@@ -1,7 +1,8 @@
 //! Everything that can differ between two deployments of this service. Read once, in `main`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use reqwest::Url;
 
 use crate::{
@@ -75,7 +76,7 @@ pub struct Config {
     pub on_unknown_outcome: OnUnknownOutcome,
 
     /// Where messages go: one JSON document, as `spec.processor.provider` of the `SmsPipeline`.
-    #[arg(long, env = "PROVIDER", value_parser = provider::Settings::parse)]
+    #[arg(long, env = "PROVIDER", value_parser = ProviderParser)]
     pub provider: provider::Settings,
 
     /// How long messages in work may take to finish once the process is asked to end.
@@ -122,6 +123,23 @@ impl Config {
         }
         let Self { max_retries, retry_delay: delay, on_unknown_outcome, .. } = *self;
         Ok(Policy { max_retries, delay, on_unknown_outcome })
+    }
+}
+
+/// Parses the provider's document without quoting it in an error, as clap does: templates may hold a password that somebody
+/// did not put into a Secret.
+#[derive(Clone)]
+struct ProviderParser;
+
+impl TypedValueParser for ProviderParser {
+    type Value = provider::Settings;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<provider::Settings, clap::Error> {
+        let text = value.to_str().ok_or_else(|| "it is no UTF-8".to_owned());
+        text.and_then(provider::Settings::parse).map_err(|error| {
+            let message = format!("invalid value for '--provider <PROVIDER>' [env: PROVIDER]: {error}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 
@@ -200,6 +218,16 @@ mod tests {
         check(&["--max-in-flight", "0"], "--max-in-flight");
         check(&["--group-protocol", "eager"], "[possible values: consumer, classic]");
         check(&["--shutdown-timeout=-1s"], "--shutdown-timeout");
+    }
+
+    #[test]
+    fn a_provider_that_is_not_understood_is_not_quoted() {
+        let wrong = r#"{"http":{"url":"https://sms.example","headers":{"Authorization":"hunter2"},"timeut":"1s"}}"#;
+        let error =
+            Config::try_parse_from(LEAST[..17].iter().chain(&["--provider", wrong])).expect_err("a misspelling");
+        let error = error.to_string();
+        assert!(error.contains("PROVIDER") && error.contains("unknown field `timeut`"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use contract::SmsRequestedV1;
 use jiff::Timestamp;
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Response, StatusCode, header::AUTHORIZATION, redirect};
 use telemetry::Check;
 
 pub use self::settings::HttpSettings;
 use self::{
-    masking::mask,
+    masking::{mask, spellings},
     request::{Composer, Description},
     responses::{Answer, Otherwise, Rule, answered, judge},
     retry_after::retry_after,
@@ -128,6 +128,7 @@ impl Http {
             Ok(request) => request,
             Err(error) => return Called::not_sent(format!("no request can be made of the message: {error}")),
         };
+        let authorization = request.headers().get(AUTHORIZATION).cloned();
         let response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -141,11 +142,11 @@ impl Http {
             }
         };
         let answer = read(response).await;
-        let hidden: Vec<_> = secrets.values().map(String::as_str).collect();
-        Called::answered(
-            answer.status,
-            judge(&exchange.rules, exchange.otherwise, &answer, |words| mask(words, message, &hidden)),
-        )
+        let mask = |words: &str| {
+            let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
+            mask(words, message, &spellings(secrets.values().map(String::as_str), authorization))
+        };
+        Called::answered(answer.status, judge(&exchange.rules, exchange.otherwise, &answer, mask))
     }
 }
 

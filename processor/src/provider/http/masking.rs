@@ -5,6 +5,7 @@
 //! whoever's it is, and words that quote the message are left out altogether.
 
 use contract::SmsRequestedV1;
+use minijinja::{Value, filters::urlencode};
 
 /// How much of a provider's words is kept, in characters.
 pub(super) const LONGEST: usize = 200;
@@ -23,15 +24,28 @@ const QUOTATION: std::ops::RangeInclusive<usize> = 4..=12;
 
 const LEFT_OUT: &str = "(its words quote the message and are left out)";
 
+/// The secrets as a request may have carried them, and with them an `Authorization` header's credentials, whose user and
+/// password are base64 together (RFC 7617).
+pub(super) fn spellings<'a>(secrets: impl Iterator<Item = &'a str>, authorization: Option<&str>) -> Vec<String> {
+    let credentials = authorization.map(|value| value.split_once(' ').map_or(value, |(_, credentials)| credentials));
+    let percent_encoded = |secret: &str| urlencode(&Value::from(secret)).ok();
+    secrets
+        .flat_map(|secret| [Some(secret.to_owned()), percent_encoded(secret)])
+        .flatten()
+        .chain(credentials.map(str::to_owned))
+        .collect()
+}
+
 /// `words` in one line of at most [`LONGEST`] characters, without the numbers, the text and the secrets.
-pub(super) fn mask(words: &str, message: &SmsRequestedV1, secrets: &[&str]) -> String {
+pub(super) fn mask(words: &str, message: &SmsRequestedV1, secrets: &[String]) -> String {
     let words: String = words.chars().take(LONGEST_LOOKED_AT).collect();
     if quotes(&words, &message.text) {
         return LEFT_OUT.to_owned();
     }
     let mut masked = words;
     // The longest first: what is a part of another one would leave the rest of that one behind.
-    let mut hidden = [&[message.recipient.trim_start_matches('+')], secrets].concat();
+    let mut hidden = vec![message.recipient.trim_start_matches('+')];
+    hidden.extend(secrets.iter().map(String::as_str));
     hidden.retain(|hidden| !hidden.is_empty());
     hidden.sort_by_key(|hidden| std::cmp::Reverse(hidden.len()));
     for hidden in hidden {
@@ -79,7 +93,8 @@ mod tests {
 
     fn masked(words: &str) -> String {
         let message = SmsRequestedV1 { text: "Your code is 7734, Bob".to_owned(), ..sample() };
-        mask(words, &message, &["s3cret", ""])
+        let secrets = ["s3cret", "", "p&ss/word"].into_iter();
+        mask(words, &message, &spellings(secrets, Some("Basic dXNlcjpzM2NyZXQ=")))
     }
 
     #[track_caller]
@@ -99,6 +114,8 @@ mod tests {
     #[test]
     fn secrets_and_line_breaks_are_taken_out() {
         check("key s3cret is\r\n\tinvalid", "key … is invalid");
+        check("cannot GET /send?key=p%26ss/word or p&ss/word", "cannot GET /send?key=… or …");
+        check("wrong header: Basic dXNlcjpzM2NyZXQ=", "wrong header: Basic …");
     }
 
     #[test]

@@ -80,18 +80,19 @@ pub(super) fn judge(rules: &[Rule], otherwise: Otherwise, answer: &Answer, mask:
     let matching = rules.iter().find(|rule| rule.when.matches(answer.status, answer.body.as_ref()));
     let Some(rule) = matching else {
         let asks_for_body = rules.iter().any(|rule| rule.when.asks_for_body_of(answer.status));
-        return if otherwise == Otherwise::Unknown {
-            match default::outcome(answer.status, answer.retry_after) {
-                Outcome::Delivered { .. } | Outcome::Refused { .. } => {
-                    Outcome::Unknown { reason: answered(answer.status) }
-                }
-                none => none,
+        let unreadable = || format!("{}, and what else it said is not readable", answered(answer.status));
+        return match default::outcome(answer.status, answer.retry_after) {
+            Outcome::Delivered { .. } | Outcome::Refused { .. } if otherwise == Otherwise::Unknown => {
+                Outcome::Unknown { reason: answered(answer.status) }
             }
-        } else if answer.status.is_success() && answer.body.is_none() && asks_for_body {
-            // Where success is in the body, as with providers that always answer 200, the status says nothing.
-            Outcome::Unknown { reason: format!("{}, and what else it said is not readable", answered(answer.status)) }
-        } else {
-            default::outcome(answer.status, answer.retry_after)
+            // Where the body decides, as with providers that always answer 200, the status says nothing.
+            Outcome::Delivered { .. } if answer.body.is_none() && asks_for_body => {
+                Outcome::Unknown { reason: unreadable() }
+            }
+            Outcome::Refused { .. } if answer.body.is_none() && asks_for_body => {
+                Outcome::Unavailable { reason: unreadable() }
+            }
+            outcome => outcome,
         };
     };
     let told = |pointer: &Option<Pointer>| pointer.as_ref()?.text(answer.body.as_ref()?);

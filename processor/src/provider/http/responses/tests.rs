@@ -78,8 +78,16 @@ fn a_success_that_only_its_unreadable_body_could_tell_is_unknown() {
     let reason = "the provider answered 200 OK, and what else it said is not readable";
     check(rules, &answer(200, "<html>"), &unknown(reason));
     check(rules, &answer(200, "{}"), &delivered(None));
-    check(rules, &answer(422, "<html>"), &refused("the provider answered 422 Unprocessable Entity"));
     check("[]", &answer(200, "<html>"), &delivered(None));
+}
+
+#[test]
+fn a_refusal_that_only_its_unreadable_body_could_tell_costs_no_message() {
+    let rules = r#"[{"when": {"status": "422", "body": {"pointer": "/code", "equals": "7"}}, "outcome": "Throttled"}]"#;
+    let reason = "the provider answered 422 Unprocessable Entity, and what else it said is not readable";
+    check(rules, &answer(422, "<html>"), &unavailable(reason));
+    check(rules, &answer(422, "{}"), &refused("the provider answered 422 Unprocessable Entity"));
+    check(rules, &answer(400, "<html>"), &refused("the provider answered 400 Bad Request"));
 }
 
 #[test]
