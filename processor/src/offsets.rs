@@ -11,6 +11,8 @@ use std::{collections::VecDeque, mem};
 
 use jiff::Timestamp;
 
+use self::done::Done;
+
 /// The records of one partition from the first unfinished one on, in the order they were handed out.
 #[derive(Debug, Default)]
 pub struct Offsets {
@@ -22,7 +24,7 @@ pub struct Offsets {
     /// Where an earlier owner was, until the first record shows whether its word counts.
     resumed_at: Option<i64>,
     /// What an earlier owner has finished of what comes.
-    done_before: VecDeque<i64>,
+    done_before: Done,
     /// How often the log went back.
     turn: u32,
     /// How many in the window are finished.
@@ -84,12 +86,14 @@ impl Offsets {
         }
         if self.resumed_at.take().is_some_and(|position| offset < position) {
             // Not what was read before: the topic was made anew, or somebody set the group back on purpose.
-            self.done_before.clear();
+            self.done_before.offsets.clear();
         }
-        while self.done_before.front().is_some_and(|done| *done < offset) {
-            self.done_before.pop_front();
+        while self.done_before.offsets.front().is_some_and(|done| *done < offset) {
+            self.done_before.offsets.pop_front();
         }
-        let is_done = self.done_before.pop_front_if(|done| *done == offset).is_some();
+        // What was put there later is another record, which has got the offset of one that the log lost.
+        let is_done = self.done_before.offsets.pop_front_if(|done| *done == offset).is_some()
+            && milliseconds(put_at) <= self.done_before.latest;
         self.window.push_back(HandedOut { offset, turn: self.turn, put_at, finished: is_done });
         self.is_due |= is_done;
         self.finished += usize::from(is_done);
@@ -103,7 +107,7 @@ impl Offsets {
         self.turn += 1;
         self.window.truncate(self.window.partition_point(|record| record.offset < offset));
         self.finished = self.window.iter().filter(|record| record.finished).count();
-        self.done_before.clear();
+        self.done_before.offsets.clear();
         self.position = self.position.filter(|position| *position <= offset);
     }
 
@@ -141,9 +145,13 @@ impl Offsets {
             return None;
         }
         let position = self.progress().position?;
-        let finished = self.window.iter().filter(|record| record.finished).map(|record| record.offset);
+        let finished = || self.window.iter().filter(|record| record.finished);
+        let latest = finished().map(|record| milliseconds(record.put_at)).max().unwrap_or_default();
         // What is still to come and known to be done is not forgotten by the way.
-        let done = done::encode(position, finished.chain(self.done_before.iter().copied()));
+        let to_come = &self.done_before;
+        let latest = if to_come.offsets.is_empty() { latest } else { latest.max(to_come.latest) };
+        let offsets = finished().map(|record| record.offset).chain(to_come.offsets.iter().copied());
+        let done = done::encode(position, offsets, latest);
         if self.position.is_none() && done.is_empty() {
             return None;
         }
@@ -171,6 +179,11 @@ impl Offsets {
     }
 }
 
+/// A record that does not tell its time is as old as can be.
+fn milliseconds(put_at: Option<Timestamp>) -> i64 {
+    put_at.map_or(0, Timestamp::as_millisecond)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +200,7 @@ mod tests {
 
     /// A commit in words: the position, and the offsets behind it that are done.
     fn told(commit: Option<Commit>) -> Option<(i64, Vec<i64>)> {
-        commit.map(|Commit { position, done }| (position, done::decode(position, &done).into()))
+        commit.map(|Commit { position, done }| (position, done::decode(position, &done).offsets.into()))
     }
 
     type Expected<'a> = Option<(i64, &'a [i64])>;
@@ -264,7 +277,7 @@ mod tests {
     }
 
     fn resumed(position: i64, done: &[i64]) -> Offsets {
-        Offsets::resume(&Commit { position, done: done::encode(position, done.iter().copied()) })
+        Offsets::resume(&Commit { position, done: done::encode(position, done.iter().copied(), 0) })
     }
 
     #[test]
@@ -284,6 +297,22 @@ mod tests {
         for offset in 0..10 {
             assert_eq!(tracked.hand_out(offset, None), WORK);
         }
+    }
+
+    #[test]
+    fn a_later_record_with_an_offset_that_the_log_had_lost_is_not_taken_for_the_finished_one() {
+        let second = |second| Some(Timestamp::from_second(second).expect("a time"));
+        let mut tracked = Offsets::default();
+        for offset in 5..8 {
+            assert_eq!(tracked.hand_out(offset, second(offset)), WORK);
+        }
+        tracked.finish(6, 0);
+        tracked.finish(7, 0);
+        let commit = tracked.take_commit().expect("something is finished");
+        let mut next_owner = Offsets::resume(&commit);
+        let next =
+            [(5, second(5)), (6, second(6)), (7, second(60))].map(|(offset, at)| next_owner.hand_out(offset, at));
+        assert_eq!(next, [WORK, Next::DoneBefore, WORK]);
     }
 
     /// Any completion order over any gaps, against the definition: the position is the one behind the longest finished

@@ -4,11 +4,13 @@
 //! Knows nothing of messages or pipelines.
 
 mod admin;
+mod metadata;
 mod native;
 mod offsets;
 mod settings;
 
 pub use admin::{Admin, NewTopic};
+pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;
 pub use settings::Settings;

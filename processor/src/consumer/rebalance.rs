@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    iter,
     time::{Duration, Instant},
 };
 
@@ -129,12 +130,13 @@ impl Group {
                 }
             }
         };
-        let commit = |element: &TopicPartitionListElem<'_>| {
+        let commit = |(element, done): (TopicPartitionListElem<'_>, String)| {
             let partition = self.lanes.partition(element.topic(), element.partition())?;
             let Offset::Offset(position) = element.offset() else { return None };
-            Some((partition, Commit { position, done: element.metadata().to_owned() }))
+            Some((partition, Commit { position, done }))
         };
-        committed.elements().iter().filter_map(commit).collect()
+        let metadata = kafka::metadata(&committed);
+        iter::zip(committed.elements(), metadata).filter_map(commit).collect()
     }
 
     fn assignment_changed(&self) {
