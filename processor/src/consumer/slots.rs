@@ -6,77 +6,99 @@
 
 use super::lanes::Lane;
 
-/// From how many bytes of values in work on none is started, whatever its lane.
+/// From how many bytes of values in work on none is started, whatever its lane. They are shared as slots are: a flood of
+/// large records leaves room for those more urgent.
 const BYTES: usize = 64 << 20;
 
 /// The slots of one processor.
 #[derive(Debug)]
 pub struct Slots {
-    total: usize,
-    running: [usize; Lane::ALL.len()],
-    bytes: usize,
+    records: Shared,
+    bytes: Shared,
     /// When each lane had its last start, counted in starts.
     last_start: [u64; Lane::ALL.len()],
     starts: u64,
 }
 
+/// Something that all lanes use.
+#[derive(Debug)]
+struct Shared {
+    total: usize,
+    used: [usize; Lane::ALL.len()],
+}
+
 impl Slots {
     /// So many, all free.
     pub fn new(total: usize) -> Self {
-        Self { total, running: Default::default(), bytes: 0, last_start: Default::default(), starts: 0 }
+        Self { records: Shared::new(total), bytes: Shared::new(BYTES), last_start: Default::default(), starts: 0 }
     }
 
     /// The lane to start a record of, of those that have one; `None` when it has to wait.
     pub fn choose(&self, has_waiting: impl Fn(Lane) -> bool) -> Option<Lane> {
-        let running = self.running();
-        if running >= self.total || (running > 0 && self.bytes >= BYTES) {
+        if self.records.is_used_up() || (self.running() > 0 && self.bytes.is_used_up()) {
             return None;
         }
         let waiting = || Lane::ALL.into_iter().filter(|&lane| has_waiting(lane));
-        let due = waiting().filter(|&lane| self.running[lane as usize] < self.at_least(lane));
+        let due = waiting().filter(|&lane| self.records.owes(lane) && self.bytes.owes(lane));
         due.min_by_key(|&lane| self.last_start[lane as usize])
-            .or_else(|| waiting().find(|&lane| running < self.total - self.left_free_by(lane)))
+            .or_else(|| waiting().find(|&lane| self.records.has_room(lane) && self.bytes.has_room(lane)))
     }
 
     /// A record of the lane is in work now.
     pub fn start(&mut self, lane: Lane, bytes: usize) {
         self.starts += 1;
         self.last_start[lane as usize] = self.starts;
-        self.running[lane as usize] += 1;
-        self.bytes += bytes;
+        self.records.used[lane as usize] += 1;
+        self.bytes.used[lane as usize] += bytes;
     }
 
     /// A record that was started is no longer in work.
     pub fn end(&mut self, lane: Lane, bytes: usize) {
-        self.running[lane as usize] -= 1;
-        self.bytes -= bytes;
+        self.records.used[lane as usize] -= 1;
+        self.bytes.used[lane as usize] -= bytes;
     }
 
     /// How many records are in work.
     pub fn running(&self) -> usize {
-        self.running.iter().sum()
+        self.records.used()
     }
 
     /// How many records of each lane are in work.
     pub fn running_in_lanes(&self) -> [usize; Lane::ALL.len()] {
-        self.running
+        self.records.used
+    }
+}
+
+impl Shared {
+    fn new(total: usize) -> Self {
+        Self { total, used: Default::default() }
     }
 
-    /// How many slots a lane has whatever the others do.
-    fn at_least(&self, lane: Lane) -> usize {
-        match lane {
+    fn used(&self) -> usize {
+        self.used.iter().sum()
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.used() >= self.total
+    }
+
+    /// Whether a lane has less than it has whatever the others do.
+    fn owes(&self, lane: Lane) -> bool {
+        let least = match lane {
             Lane::High | Lane::Normal => self.total.div_ceil(10),
             Lane::Low => self.total.div_ceil(20),
-        }
+        };
+        self.used[lane as usize] < least
     }
 
-    /// How many slots a lane leaves to more urgent ones, beyond [`Self::at_least`].
-    fn left_free_by(&self, lane: Lane) -> usize {
-        match lane {
+    /// Whether a lane may have more than that: it leaves some to more urgent ones.
+    fn has_room(&self, lane: Lane) -> bool {
+        let left_free = match lane {
             Lane::High => 0,
             Lane::Normal => self.total / 10,
             Lane::Low => self.total / 10 * 3,
-        }
+        };
+        self.used() < self.total - left_free
     }
 }
 
@@ -95,7 +117,7 @@ mod tests {
     fn check(total: usize, lanes: &[Lane], expected: [usize; 3]) {
         let mut slots = Slots::new(total);
         flood(&mut slots, lanes);
-        assert_eq!(slots.running, expected, "{lanes:?}");
+        assert_eq!(slots.running_in_lanes(), expected, "{lanes:?}");
     }
 
     #[test]
@@ -154,5 +176,18 @@ mod tests {
         assert_eq!(slots.choose(|_| true), Some(Lane::High));
         slots.start(Lane::High, BYTES - 1);
         assert_eq!(slots.choose(|lane| lane == Lane::Normal), Some(Lane::Normal));
+    }
+
+    #[test]
+    fn a_flood_of_large_records_leaves_room_to_those_more_urgent() {
+        let mut slots = Slots::new(1000);
+        while let Some(lane) = slots.choose(|lane| lane == Lane::Low) {
+            slots.start(lane, 1 << 20);
+        }
+        assert_eq!(slots.running_in_lanes(), [0, 0, 45]);
+        while let Some(lane) = slots.choose(|lane| lane == Lane::Normal) {
+            slots.start(lane, 1 << 20);
+        }
+        assert_eq!(slots.choose(|lane| lane == Lane::High), Some(Lane::High));
     }
 }
