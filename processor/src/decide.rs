@@ -55,26 +55,35 @@ pub enum Found {
     },
 }
 
-/// What to do next with a message.
+/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Report it as sent.
-    ReportSent {
+pub enum Conclusion {
+    /// It was sent.
+    Sent {
         /// What the provider calls it.
         provider_message_id: Option<String>,
     },
-    /// Report it as failed.
-    ReportFailed {
+    /// It failed.
+    Failed {
         /// Why.
         reason: String,
         /// Whether another attempt later may succeed.
         transient: bool,
     },
-    /// Report that nobody knows.
-    ReportUnknown {
+    /// It came too late to be sent.
+    Expired,
+    /// Nobody knows.
+    Unknown {
         /// Why.
         reason: String,
     },
+}
+
+/// What to do next with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Report this.
+    Report(Conclusion),
     /// Try again after this time.
     RetryAfter(Duration),
     /// Ask the provider after this time whether it has the message.
@@ -161,13 +170,13 @@ pub fn has_expired(expires_at: Timestamp, now: Timestamp) -> bool {
 pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> Decision {
     let prolonged = |delay: Duration| delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0));
     match outcome {
-        Outcome::Delivered { provider_message_id } => Decision::ReportSent { provider_message_id },
-        Outcome::Refused { reason } => Decision::ReportFailed { reason, transient: false },
+        Outcome::Delivered { provider_message_id } => Decision::Report(Conclusion::Sent { provider_message_id }),
+        Outcome::Refused { reason } => Decision::Report(Conclusion::Failed { reason, transient: false }),
         Outcome::Throttled { retry_after } => {
             Decision::SlowDown(prolonged(retry_after.unwrap_or(policy.delay).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
         }
         Outcome::Unknown { reason } if policy.on_unknown_outcome == OnUnknownOutcome::Hold => {
-            Decision::ReportUnknown { reason }
+            Decision::Report(Conclusion::Unknown { reason })
         }
         Outcome::Unknown { .. } if policy.on_unknown_outcome == OnUnknownOutcome::Query => {
             Decision::AskAfter(prolonged(policy.delay))
@@ -177,7 +186,8 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
         }
         Outcome::Unavailable { reason } | Outcome::Unknown { reason } => {
             let attempts = if attempt == 1 { "1 attempt".to_owned() } else { format!("{attempt} attempts") };
-            Decision::ReportFailed { reason: format!("{reason} (given up after {attempts})"), transient: true }
+            let reason = format!("{reason} (given up after {attempts})");
+            Decision::Report(Conclusion::Failed { reason, transient: true })
         }
     }
 }
@@ -186,7 +196,7 @@ pub fn decide(outcome: Outcome, attempt: u32, policy: Policy, jitter: f64) -> De
 /// being `asked` so often, from 1; `jitter` as in [`decide`].
 pub fn decide_found(found: Found, attempt: u32, asked: u32, policy: Policy, jitter: f64) -> Decision {
     match found {
-        Found::Sent { provider_message_id } => Decision::ReportSent { provider_message_id },
+        Found::Sent { provider_message_id } => Decision::Report(Conclusion::Sent { provider_message_id }),
         // It was never given to the provider in this life, so this is no failure.
         Found::NotSent if attempt == 0 => Decision::RetryAfter(Duration::ZERO),
         Found::NotSent => {
@@ -196,7 +206,7 @@ pub fn decide_found(found: Found, attempt: u32, asked: u32, policy: Policy, jitt
         Found::CannotTell { .. } if asked <= policy.max_retries => {
             Decision::AskAfter(policy.delay.mul_f64(1.0 + LONGEST_JITTER * jitter.clamp(0.0, 1.0)))
         }
-        Found::CannotTell { reason } => Decision::ReportUnknown { reason },
+        Found::CannotTell { reason } => Decision::Report(Conclusion::Unknown { reason }),
     }
 }
 

@@ -20,6 +20,7 @@ pub struct Metrics {
     attempts: Counter,
     reports: Counters<Exchanged, { Exchanged::ALL.len() }>,
     claims: Counters<Exchanged, { Exchanged::ALL.len() }>,
+    releases: Counters<Exchanged, { Exchanged::ALL.len() }>,
     breaker: Gauge,
     dead_letters: Counter,
     in_flight: Gauge,
@@ -77,13 +78,14 @@ pub enum Committed {
 impl Metrics {
     /// Makes the metrics and makes them known to `registry`.
     pub fn register(registry: &mut Registry) -> Self {
-        let [processed, reports, claims, commits] = std::array::from_fn(|_| Family::default());
+        let [processed, reports, claims, releases, commits] = std::array::from_fn(|_| Family::default());
         let metrics = Self {
             duration: Histogram::new(DURATIONS),
             processed: Counters::new(&processed, Processed::ALL, "outcome"),
             attempts: Counter::default(),
             reports: Counters::new(&reports, Exchanged::ALL, "result"),
             claims: Counters::new(&claims, Exchanged::ALL, "result"),
+            releases: Counters::new(&releases, Exchanged::ALL, "result"),
             breaker: Gauge::default(),
             dead_letters: Counter::default(),
             in_flight: Gauge::default(),
@@ -102,6 +104,11 @@ impl Metrics {
         registry.register("sms_processing_attempts", "Attempts to send made at the provider", metrics.attempts.clone());
         registry.register("sms_report", "Delivery reports sent, by result", reports);
         registry.register("sms_claim", "Claims of messages made before they are sent, by result", claims);
+        registry.register(
+            "sms_claim_release",
+            "Claims given back because their messages were not sent after all, by result",
+            releases,
+        );
         registry.register(
             "sms_report_breaker_open",
             "1 while delivery reports are held up, and no records are taken, because too many reports failed",
@@ -150,6 +157,11 @@ impl Metrics {
     /// So many claims were made.
     pub fn claimed(&self, how: Exchanged, claims: usize) {
         self.claims.of(how).inc_by(u64::try_from(claims).unwrap_or(u64::MAX));
+    }
+
+    /// So many claims were given back.
+    pub fn released(&self, how: Exchanged, claims: usize) {
+        self.releases.of(how).inc_by(u64::try_from(claims).unwrap_or(u64::MAX));
     }
 
     /// Reports are held up, or no longer.

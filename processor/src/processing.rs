@@ -3,32 +3,26 @@
 //! Tells when the record is finished, so that its offset may be committed. Knows neither Kafka nor
 //! HTTP, only who speaks them.
 
-use std::{
-    borrow::Cow,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod delivery;
 
-use contract::{Claim, DeliveryReport, DeliveryStatus, SmsRequested, SmsRequestedV1};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use contract::{DeliveryStatus, SmsRequested, SmsRequestedV1};
 use futures::FutureExt;
-use jiff::Timestamp;
 use serde::Deserialize;
-use telemetry::trace_context::{continue_trace, traceparent_of};
+use telemetry::trace_context::continue_trace;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use self::delivery::{Delivery, Ended};
 use crate::{
     consumer::{DeadLetters, HowEnded, Unprocessable},
-    decide::{
-        Decision, Found, OnUnknownOutcome, Outcome, Permission, Policy, decide, decide_found, has_expired,
-        is_asked_about, permission,
-    },
+    decide::Policy,
     metrics::{Metrics, Processed},
     pace::Throttle,
-    provider::{Provider, Send},
+    provider::Provider,
     record::Record,
-    sms_api::{Answer, Reported, SmsApi},
+    sms_api::SmsApi,
 };
 
 /// Everybody that a record meets on its way.
@@ -48,25 +42,6 @@ pub struct Processing {
     pub metrics: Metrics,
 }
 
-/// How the provider is called next.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// It is given the message.
-    Send,
-    /// It is asked whether it has the message.
-    Ask,
-}
-
-/// Why the work on a record ends before its message is sent.
-enum Ended {
-    /// It is left to somebody else.
-    Left,
-    /// There is nothing to do.
-    Skipped,
-    /// It goes to the dead letter topic.
-    Unprocessable(Unprocessable),
-}
-
 impl Processing {
     /// Works off one record, whatever it takes, or leaves it to somebody else.
     ///
@@ -75,8 +50,11 @@ impl Processing {
     pub fn process(self: Arc<Self>, record: Record, retired: Arc<CancellationToken>) -> impl Future<Output = HowEnded> {
         let started = Instant::now();
         async move {
-            let span = span(record.traceparent.as_deref());
-            let processed = self.finish(&record, &retired).instrument(span).await;
+            let work = self.finish(&record, &retired);
+            let processed = match &record.traceparent {
+                None => work.await,
+                Some(traceparent) => Box::pin(work.instrument(span(traceparent))).await,
+            };
             let Some(processed) = processed else { return HowEnded::Abandoned };
             self.metrics.processed(processed, started.elapsed());
             HowEnded::Finished { failed: !matches!(processed, Processed::Sent | Processed::Skipped) }
@@ -84,166 +62,43 @@ impl Processing {
     }
 
     /// `None` when the record is left to somebody else.
-    async fn finish(&self, record: &Record, retired: &CancellationToken) -> Option<Processed> {
+    fn finish<'a>(
+        &'a self,
+        record: &'a Record,
+        retired: &'a CancellationToken,
+    ) -> impl Future<Output = Option<Processed>> + use<'a> {
         let mut attempts = 0;
-        let delivered = AssertUnwindSafe(self.deliver(record, retired, &mut attempts)).catch_unwind().await;
-        let unprocessable = match delivered {
-            Ok(Ok(status)) => return Some(status.into()),
-            Ok(Err(Ended::Left)) => return None,
-            Ok(Err(Ended::Skipped)) => return Some(Processed::Skipped),
-            Ok(Err(Ended::Unprocessable(unprocessable))) => unprocessable,
-            // A record that makes us panic would do so again after every restart, and stop its partition.
-            Err(_) => Unprocessable::new("panic", "the processor panicked over this record"),
-        };
-        let origin = &record.origin;
-        tracing::warn!(
-            class = unprocessable.class,
-            topic = &*origin.topic,
-            partition = origin.partition,
-            offset = origin.offset,
-            "record goes to the dead letter topic"
-        );
-        Box::pin(self.dead_letters.publish(record, &unprocessable, attempts)).await;
-        Some(Processed::DeadLetter)
-    }
-
-    async fn deliver(
-        &self,
-        record: &Record,
-        retired: &CancellationToken,
-        attempts: &mut u32,
-    ) -> Result<DeliveryStatus, Ended> {
-        let message = decode(&record.value).map_err(Ended::Unprocessable)?;
-        let span = Span::current();
-        span.record("message.id", tracing::field::display(message.message_id));
-        let mut report = DeliveryReport {
-            message_id: message.message_id,
-            status: DeliveryStatus::Expired,
-            failure_reason: None,
-            processed_at: None,
-            attempt: Some(message.attempt),
-            transient: false,
-            provider_message_id: None,
-        };
-        match self.ask(record, &message).await? {
-            Permission::Send => self.send(&message, Step::Send, retired, &mut report, attempts).await?,
-            Permission::AskProvider => {
-                // An owner of the partition that has just lost it may still be sending, for as long as that may take.
-                Box::pin(self.wait(self.provider.timeout(), retired)).await?;
-                self.send(&message, Step::Ask, retired, &mut report, attempts).await?;
-            }
-            Permission::Skip => return Err(Ended::Skipped),
-            Permission::UnknownMessage => return Err(Ended::Unprocessable(Unprocessable::unknown_message())),
-            Permission::Hold => {
-                report.status = DeliveryStatus::Unknown;
-                let reason = "it may have been sent: a processor ended before it could tell";
-                report.failure_reason = Some(reason.to_owned());
-            }
-        }
-        report.processed_at = Some(Timestamp::now());
-        let status = report.status;
-        match self.sms_api.report(report, traceparent_of(&span)).await {
-            Answer::Of(Reported::Accepted) => Ok(status),
-            Answer::Of(Reported::UnknownMessage) => Err(Ended::Unprocessable(Unprocessable::unknown_message())),
-            Answer::Invalid { reason } => Err(Ended::Unprocessable(Unprocessable::new("invalid-report", reason))),
-        }
-    }
-
-    /// Whether the message may be sent; sms-api is asked only where the policy doubts it.
-    async fn ask(&self, record: &Record, message: &SmsRequestedV1) -> Result<Permission, Ended> {
-        let age = record.put_at.and_then(|put_at| Duration::try_from(Timestamp::now().duration_since(put_at)).ok());
-        if !is_asked_about(self.policy, record.is_doubtful, age.unwrap_or_default()) {
-            return Ok(Permission::Send);
-        }
-        let claim = Claim { message_id: message.message_id, attempt: message.attempt };
-        match self.sms_api.claim(claim, traceparent_of(&Span::current())).await {
-            Answer::Of(claimed) => Ok(permission(claimed, self.policy)),
-            Answer::Invalid { reason } => Err(Ended::Unprocessable(Unprocessable::new("invalid-claim", reason))),
-        }
-    }
-
-    /// Tries until the policy has seen enough, or it is too late; `report` tells what came of it, and `attempts` how often
-    /// the provider was given the message, not counting when it asked to slow down.
-    async fn send(
-        &self,
-        message: &SmsRequestedV1,
-        mut step: Step,
-        retired: &CancellationToken,
-        report: &mut DeliveryReport,
-        attempts: &mut u32,
-    ) -> Result<(), Ended> {
-        let mut asked = 0;
-        loop {
-            let decision = match step {
-                // Expired, unless an earlier attempt may have reached the phone.
-                Step::Send if message.expires_at.is_some_and(|at| has_expired(at, Timestamp::now())) => return Ok(()),
-                Step::Send => {
-                    self.metrics.attempted();
-                    *attempts += 1;
-                    let outcome = self.provider.send(message).await;
-                    if let Outcome::Unknown { reason } = &outcome {
-                        (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason.clone()));
-                    }
-                    decide(outcome, *attempts, self.policy, fastrand::f64())
-                }
-                Step::Ask => {
-                    asked += 1;
-                    let found = Box::pin(self.provider.query(message)).await;
-                    if found == Found::NotSent {
-                        (report.status, report.failure_reason) = (DeliveryStatus::Expired, None);
-                    }
-                    decide_found(found, *attempts, asked, self.policy, fastrand::f64())
-                }
+        // Not an async function, which would hold its arguments twice.
+        async move {
+            let delivered = AssertUnwindSafe(async {
+                let message = decode(&record.value).map_err(Ended::Unprocessable)?;
+                Span::current().record("message.id", tracing::field::display(message.message_id));
+                Delivery { by: self, record, message, retired, attempts: &mut attempts }.run().await
+            });
+            let unprocessable = match delivered.catch_unwind().await {
+                Ok(Ok(status)) => return Some(status.into()),
+                Ok(Err(Ended::Left | Ended::LeftInDoubt)) => return None,
+                Ok(Err(Ended::Skipped)) => return Some(Processed::Skipped),
+                Ok(Err(Ended::Unprocessable(unprocessable))) => unprocessable,
+                // A record that makes us panic would do so again after every restart, and stop its partition.
+                Err(_) => Unprocessable::new("panic", "the processor panicked over this record"),
             };
-            match decision {
-                Decision::ReportSent { provider_message_id } => {
-                    (report.status, report.provider_message_id) = (DeliveryStatus::Sent, provider_message_id);
-                    return Ok(());
-                }
-                Decision::ReportFailed { reason, transient } => {
-                    (report.status, report.failure_reason) = (DeliveryStatus::Failed, Some(reason));
-                    report.transient = transient;
-                    return Ok(());
-                }
-                Decision::ReportUnknown { reason } => {
-                    (report.status, report.failure_reason) = (DeliveryStatus::Unknown, Some(reason));
-                    return Ok(());
-                }
-                Decision::RetryAfter(delay) => {
-                    Box::pin(self.wait(delay, retired)).await?;
-                    (step, asked) = (Step::Send, 0);
-                }
-                Decision::AskAfter(delay) => {
-                    Box::pin(self.wait(delay, retired)).await?;
-                    step = Step::Ask;
-                }
-                Decision::SlowDown(delay) => {
-                    *attempts -= 1;
-                    self.throttle.pace().close(Instant::now() + delay);
-                    Box::pin(self.wait(delay, retired)).await?;
-                }
-            }
-        }
-    }
-
-    /// Waits until the provider may be called again. The message is not with it meanwhile, so whoever gets its partition
-    /// need not wait for us; only a message that nobody else would dare to send stays with us.
-    async fn wait(&self, delay: Duration, retired: &CancellationToken) -> Result<(), Ended> {
-        let is_ours_alone = self.policy.on_unknown_outcome != OnUnknownOutcome::Resend;
-        let may_be_made = async {
-            tokio::time::sleep(delay).await;
-            self.throttle.until_admitted().await;
-        };
-        tokio::select! {
-            () = may_be_made => Ok(()),
-            () = retired.cancelled(), if !is_ours_alone => Err(Ended::Left),
+            let origin = &record.origin;
+            tracing::warn!(
+                class = unprocessable.class,
+                topic = &*origin.topic,
+                partition = origin.partition,
+                offset = origin.offset,
+                "record goes to the dead letter topic"
+            );
+            Box::pin(self.dead_letters.publish(record, &unprocessable, attempts)).await;
+            Some(Processed::DeadLetter)
         }
     }
 }
 
-/// The span of the work on a record that carries a trace; otherwise none.
-fn span(traceparent: Option<&str>) -> Span {
-    let Some(traceparent) = traceparent else { return Span::none() };
+/// The span of the work on a record that carries a trace.
+fn span(traceparent: &str) -> Span {
     let span = tracing::info_span!("process-sms-message", message.id = tracing::field::Empty);
     continue_trace(&span, traceparent);
     span

@@ -20,7 +20,13 @@ use reqwest::Url;
 use telemetry::Check;
 use tokio::sync::watch;
 
-use self::{circuit::Circuit, claims::ClaimExchange, gather::Gathering, reports::ReportExchange, request::Requests};
+use self::{
+    circuit::Circuit,
+    claims::{ClaimExchange, ReleaseExchange},
+    gather::Gathering,
+    reports::ReportExchange,
+    request::Requests,
+};
 use crate::{metrics::Metrics, outage::Outage};
 
 /// sms-api's internal port. Cheap to clone; clones share its connections.
@@ -28,6 +34,7 @@ use crate::{metrics::Metrics, outage::Outage};
 pub struct SmsApi {
     reports: Gathering<ReportExchange>,
     claims: Gathering<ClaimExchange>,
+    releases: Gathering<ReleaseExchange>,
     is_held_up: watch::Receiver<bool>,
 }
 
@@ -61,6 +68,7 @@ impl SmsApi {
             is_held_up: circuit.follow(),
             reports: Gathering::start(&requests, &circuit)?,
             claims: Gathering::start(&requests, &circuit)?,
+            releases: Gathering::start(&requests, &circuit)?,
         })
     }
 
@@ -80,6 +88,11 @@ impl SmsApi {
         traceparent: Option<String>,
     ) -> impl Future<Output = Answer<ClaimOutcome>> + use<> {
         self.claims.ask(claim, traceparent)
+    }
+
+    /// Gives a claim back whose message was not sent, so that whoever gets the record next may send it. Ends as a report does.
+    pub fn release(&self, claim: Claim, traceparent: Option<String>) -> impl Future<Output = Answer<()>> + use<> {
+        self.releases.ask(claim, traceparent)
     }
 
     /// Whether it is left alone because too many requests failed; followed as it changes. There is no point in sending

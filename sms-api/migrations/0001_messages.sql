@@ -180,6 +180,7 @@ create index idempotency_key_expires_at on idempotency_key (expires_at);
 create table claim (
     message_id uuid not null,
     attempt integer not null,
+    claimant uuid not null,           -- who announced it, and may announce it again or take that back
     claimed_at timestamptz not null default now(),
     primary key (message_id, attempt)
 ) partition by range (message_id);

@@ -106,13 +106,17 @@ impl AppState {
     }
 }
 
-/// That PostgreSQL cannot be used. That it is away is told by the readiness check, once and with its reason; what
-/// else is wrong is told here, because nothing else would.
+/// That PostgreSQL cannot do it: at this time, or with these rows. That it is away is told by the readiness check, once
+/// and with its reason; what else is wrong is told here, because nothing else would.
 fn away(what: &'static str, error: &store::Error) -> Problem {
     if !matches!(error, store::Error::Away(_)) {
         tracing::warn!(error = telemetry::error_chain(error), "{what}");
     }
-    Problem::unavailable(format!("At this time {what}. Try again."), Duration::from_secs(2))
+    match error {
+        // Another time would end the same, and so would all that came with what is refused.
+        store::Error::Refused { .. } => Problem::new(Kind::Internal, format!("There is a bug: {what}.")),
+        _ => Problem::unavailable(format!("At this time {what}. Try again."), Duration::from_secs(2)),
+    }
 }
 
 /// One of the APIs, to be served.
@@ -149,7 +153,8 @@ pub fn internal(state: Arc<AppState>, token: Secret) -> Api {
     let routes = Router::new()
         .route("/v1/internal/delivery-report", post(delivery_report::handle))
         .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
-        .route("/v1/internal/claims", post(claims::handle));
+        .route("/v1/internal/claims", post(claims::claim))
+        .route("/v1/internal/claims/release", post(claims::release));
     let authenticated = middleware::from_fn_with_state(Arc::new(token), internal_token::require_token);
     let observed = middleware::from_fn_with_state(Arc::clone(&state), observation::observe);
     with_options(with_fallbacks(routes).layer(authenticated).layer(observed).with_state(state))

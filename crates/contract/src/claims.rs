@@ -4,8 +4,9 @@ use uuid::Uuid;
 /// Asks for the right to hand messages to a provider: the body of `POST /v1/internal/claims`, at most
 /// [`crate::LARGEST_BATCH`] of them.
 ///
-/// An attempt is granted once and for all, so a processor that meets a record again after a crash learns that the
-/// provider may have taken the message already.
+/// An attempt is granted to one claimant, so a processor that meets a record again after a crash learns that the provider
+/// may have taken the message already. What was not sent in the end can be given back: the same body, to
+/// `POST /v1/internal/claims/release`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The claims; none depends on another one.
@@ -19,6 +20,8 @@ pub struct Claim {
     pub message_id: Uuid,
     /// The attempt that its record asks for, from 1.
     pub attempt: i32,
+    /// Who asks: new each time that a processor takes up the record, and the same when it asks again because no answer came.
+    pub claimant: Uuid,
 }
 
 /// The answer to [`Claims`].
@@ -41,9 +44,9 @@ pub struct ClaimResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClaimOutcome {
-    /// Yes: nobody claimed this attempt before.
+    /// Yes: nobody else claimed this attempt before.
     Granted,
-    /// Not without asking: this attempt was granted before, and what became of it was never reported.
+    /// Not without asking: this attempt was granted to somebody else, and what became of it was never reported.
     ClaimedBefore,
     /// No: the message has its final status.
     Final,

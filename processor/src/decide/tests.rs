@@ -29,11 +29,11 @@ fn throttled(retry_after: Option<Duration>) -> Outcome {
 }
 
 fn failed_for_good(reason: &str) -> Decision {
-    Decision::ReportFailed { reason: reason.to_owned(), transient: false }
+    Decision::Report(Conclusion::Failed { reason: reason.to_owned(), transient: false })
 }
 
 fn failed_for_now(reason: &str) -> Decision {
-    Decision::ReportFailed { reason: reason.to_owned(), transient: true }
+    Decision::Report(Conclusion::Failed { reason: reason.to_owned(), transient: true })
 }
 
 #[track_caller]
@@ -81,7 +81,11 @@ fn what_sms_api_says_of_a_claim_decides_whether_a_message_is_sent() {
 #[test]
 fn a_delivered_message_is_reported_as_sent_whatever_came_before() {
     for attempt in 1..=5 {
-        check(delivered(), attempt, &Decision::ReportSent { provider_message_id: Some("SM1".to_owned()) });
+        check(
+            delivered(),
+            attempt,
+            &Decision::Report(Conclusion::Sent { provider_message_id: Some("SM1".to_owned()) }),
+        );
     }
 }
 
@@ -111,7 +115,7 @@ fn without_retries_the_first_transient_failure_is_the_last() {
 fn a_message_of_unknown_outcome_is_sent_again_or_held_as_the_policy_says() {
     check(unknown(), 1, &Decision::RetryAfter(SECOND));
     check(unknown(), 4, &failed_for_now("no answer (given up after 4 attempts)"));
-    let held = Decision::ReportUnknown { reason: "no answer".to_owned() };
+    let held = Decision::Report(Conclusion::Unknown { reason: "no answer".to_owned() });
     assert_eq!(decide(unknown(), 1, HOLD, 0.0), held);
     assert_eq!(decide(unavailable(), 1, HOLD, 0.0), Decision::RetryAfter(SECOND), "it was not sent for certain");
     assert_eq!(decide(unknown(), 9, QUERY, 0.0), Decision::AskAfter(SECOND));
@@ -123,12 +127,12 @@ fn what_the_provider_says_of_a_message_decides_whether_it_is_sent_again() {
     let mute = || Found::CannotTell { reason: "it is away".to_owned() };
     let missing = "the provider does not have the message (given up after 4 attempts)";
     for (found, attempt, asked, expected) in [
-        (sent, 1, 1, Decision::ReportSent { provider_message_id: None }),
+        (sent, 1, 1, Decision::Report(Conclusion::Sent { provider_message_id: None })),
         (Found::NotSent, 0, 1, Decision::RetryAfter(Duration::ZERO)),
         (Found::NotSent, 1, 1, Decision::RetryAfter(SECOND)),
         (Found::NotSent, 4, 1, failed_for_now(missing)),
         (mute(), 1, 3, Decision::AskAfter(SECOND)),
-        (mute(), 1, 4, Decision::ReportUnknown { reason: "it is away".to_owned() }),
+        (mute(), 1, 4, Decision::Report(Conclusion::Unknown { reason: "it is away".to_owned() })),
     ] {
         assert_eq!(decide_found(found.clone(), attempt, asked, QUERY, 0.0), expected, "{found:?}");
     }
@@ -181,10 +185,7 @@ proptest! {
             match decide(outcome, attempt, policy, jitter) {
                 Decision::RetryAfter(_) => attempt += 1,
                 Decision::SlowDown(_) => {}
-                Decision::ReportSent { .. }
-                | Decision::ReportFailed { .. }
-                | Decision::ReportUnknown { .. }
-                | Decision::AskAfter(_) => break,
+                Decision::Report(_) | Decision::AskAfter(_) => break,
             }
         }
         prop_assert!(attempt <= policy.max_retries + 1, "{attempt} attempts");
@@ -197,12 +198,12 @@ proptest! {
         let (taken, maybe_taken) =
             (matches!(outcome, Outcome::Delivered { .. }), matches!(outcome, Outcome::Unknown { .. }));
         let decision = decide(outcome, attempt, policy, jitter);
-        prop_assert_eq!(matches!(decision, Decision::ReportSent { .. }), taken);
-        if let Decision::ReportUnknown { .. } = decision {
+        prop_assert_eq!(matches!(decision, Decision::Report(Conclusion::Sent { .. })), taken);
+        if let Decision::Report(Conclusion::Unknown { .. }) = decision {
             prop_assert!(maybe_taken);
         }
         if maybe_taken && policy.on_unknown_outcome != OnUnknownOutcome::Resend {
-            let is_held = matches!(decision, Decision::ReportUnknown { .. } | Decision::AskAfter(_));
+            let is_held = matches!(decision, Decision::Report(Conclusion::Unknown { .. }) | Decision::AskAfter(_));
             prop_assert!(is_held, "a message that may have been taken is sent again: {:?}", decision);
         }
     }

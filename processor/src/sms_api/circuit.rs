@@ -198,7 +198,7 @@ mod tests {
 
         let (answer, abandoned) = oneshot::channel();
         drop(abandoned);
-        let question = Claim { message_id: uuid::Uuid::nil(), attempt: 1 };
+        let question = Claim { message_id: uuid::Uuid::nil(), attempt: 1, claimant: uuid::Uuid::nil() };
         circuit.deliver(&endpoint, vec![Waiting { question, traceparent: None, answer }]).await;
         assert!(!*circuit.follow().borrow());
         std::fs::remove_file(&file).expect("temporary file is removable");

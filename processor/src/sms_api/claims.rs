@@ -1,4 +1,4 @@
-//! `POST /v1/internal/claims`.
+//! `POST /v1/internal/claims` and `POST /v1/internal/claims/release`.
 
 use contract::{Claim, ClaimOutcome, ClaimResults, Claims};
 
@@ -37,6 +37,35 @@ impl Exchange for ClaimExchange {
             }
             ClaimOutcome::MessageNotFound => Exchanged::UnknownMessage,
         }
+    }
+}
+
+/// That messages were not sent which might have been.
+#[derive(Debug)]
+pub(super) struct ReleaseExchange;
+
+impl Exchange for ReleaseExchange {
+    type Answer = ();
+    type Body = Claims;
+    type Question = Claim;
+
+    const NAME: &'static str = "release";
+    const PATH: &'static str = "v1/internal/claims/release";
+
+    fn body(claims: Vec<Claim>) -> Claims {
+        Claims { claims }
+    }
+
+    fn answers(_body: &[u8], count: usize) -> Option<Vec<()>> {
+        Some(vec![(); count])
+    }
+
+    fn count(metrics: &Metrics, how: Exchanged, claims: usize) {
+        metrics.released(how, claims);
+    }
+
+    fn counted((): &()) -> Exchanged {
+        Exchanged::Accepted
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::metrics::{Exchanged, Metrics};
 
-/// What differs between reports and claims.
+/// What differs between reports, claims and their release.
 pub(super) trait Exchange: Debug + Send + Sync + 'static {
     /// What is asked.
     type Question: Clone + Debug + Send + Sync;

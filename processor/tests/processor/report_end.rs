@@ -35,8 +35,10 @@ type Answer = Box<dyn Fn(&DeliveryReport) -> StatusCode + Send + Sync>;
 /// What becomes of claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claiming {
-    /// Each attempt is granted once.
+    /// Each attempt is granted to one claimant.
     Usual,
+    /// They are granted, and something on the way answers that it is overloaded.
+    GrantedButUnavailable,
     /// They are granted, and nobody hears of it.
     GrantedWithoutAnswer,
     /// Nothing comes of them.
@@ -78,6 +80,7 @@ impl ReportEnd {
         let routes = Router::new()
             .route("/v1/internal/delivery-reports", post(take))
             .route("/v1/internal/claims", post(claim))
+            .route("/v1/internal/claims/release", post(release))
             .with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { address, token_file, shared }
@@ -107,7 +110,7 @@ impl ReportEnd {
         *self.shared.claiming.lock().expect("lock") = claiming;
     }
 
-    /// The claims that were granted.
+    /// The claims that were granted, without those that were given back.
     pub fn claimed(&self) -> Vec<Claim> {
         self.shared.claimed.lock().expect("lock").clone()
     }
@@ -181,11 +184,20 @@ async fn claim(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch
     let answer = if claiming == Claiming::Ignored { None } else { Some(grant(&shared, batch)) };
     match answer {
         Some(results) if claiming == Claiming::Usual => Json(results).into_response(),
+        Some(_) if claiming == Claiming::GrantedButUnavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(_) | None => std::future::pending().await,
     }
 }
 
-/// Grants each attempt once, as sms-api does.
+async fn release(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<Claims>) -> Response {
+    if let Some(status) = refusal(&shared, &headers) {
+        return status.into_response();
+    }
+    shared.claimed.lock().expect("lock").retain(|claim| !batch.claims.contains(claim));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Grants each attempt to one claimant, as sms-api does.
 fn grant(shared: &Shared, batch: Claims) -> ClaimResults {
     let mut claimed = shared.claimed.lock().expect("lock");
     let received = shared.received.borrow();
@@ -194,8 +206,8 @@ fn grant(shared: &Shared, batch: Claims) -> ClaimResults {
     let results = batch.claims.into_iter().map(|claim| {
         let outcome = if is_final(claim.message_id) {
             ClaimOutcome::Final
-        } else if claimed.contains(&claim) {
-            ClaimOutcome::ClaimedBefore
+        } else if let Some(before) = claimed.iter().find(|before| is_of_one_attempt(before, &claim)) {
+            if *before == claim { ClaimOutcome::Granted } else { ClaimOutcome::ClaimedBefore }
         } else {
             claimed.push(claim);
             ClaimOutcome::Granted
@@ -203,6 +215,10 @@ fn grant(shared: &Shared, batch: Claims) -> ClaimResults {
         ClaimResult { message_id: claim.message_id, outcome }
     });
     ClaimResults { results: results.collect() }
+}
+
+fn is_of_one_attempt(one: &Claim, other: &Claim) -> bool {
+    (one.message_id, one.attempt) == (other.message_id, other.attempt)
 }
 
 async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(batch): Json<DeliveryReports>) -> Response {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     harness::{Process, Serving, count, flags, provider, until},
-    report_end::ReportEnd,
+    report_end::{Claiming, ReportEnd},
     topics::{Topics, message},
 };
 
@@ -34,6 +34,39 @@ async fn with_hold_what_was_with_the_provider_at_a_kill_is_not_sent_again_and_be
     processor.until_metric(r#"sms_claim_total{result="accepted"}"#, 50.0).await;
     processor.stop().await;
     assert_eq!(topics.lag().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_hold_a_claim_whose_answer_is_lost_is_made_again_and_the_message_sent() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    report_end.claims(Claiming::GrantedButUnavailable);
+    let processor = Serving::start(&topics, &report_end, &[("on-unknown-outcome", "hold")]).await;
+    let ids = topics.request(10).await;
+    until("all claims", async || report_end.claimed().len(), |&claimed| claimed == 10).await;
+    report_end.claims(Claiming::Usual);
+    let received = report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert!(received.iter().all(|one| one.report.status == DeliveryStatus::Sent), "{received:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_hold_what_waits_for_a_throttled_provider_at_the_end_of_a_processor_is_sent_by_the_next_one() {
+    let (topics, report_end) = (Topics::create(1).await, ReportEnd::start().await);
+    let throttled = r#"{"simulated":{"minDelay":"0s","maxDelay":"0s","failurePercent":0,"throttlePercent":100}}"#;
+    let hold = ("on-unknown-outcome", "hold");
+    let patient = [("provider", throttled), ("retry-delay", "1h"), hold];
+    let processor = Serving::start(&topics, &report_end, &patient).await;
+    let ids = topics.request(10).await;
+    until("all claims", async || report_end.claimed().len(), |&claimed| claimed > 0).await;
+    let attempts = async || processor.metric("sms_processing_attempts_total").await;
+    until("an attempt", attempts, |&attempts| attempts > 0.5).await;
+    processor.stop().await;
+    assert_eq!(report_end.claimed(), []);
+
+    let processor = Serving::start(&topics, &report_end, &[hold]).await;
+    let received = report_end.until_all(&ids).await;
+    processor.stop().await;
+    assert!(received.iter().all(|one| one.report.status == DeliveryStatus::Sent), "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

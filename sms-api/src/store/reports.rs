@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{ClaimOutcome, DeliveryReport, ReportOutcome};
+use contract::{Claim, ClaimOutcome, DeliveryReport, ReportOutcome};
 use uuid::Uuid;
 
 use super::{Error, Store, interval};
@@ -60,12 +60,14 @@ impl Store {
         Ok(outcomes.collect())
     }
 
-    /// Notes that attempts are about to be made; each is granted once. What is final or has a newer attempt is
-    /// granted to nobody.
-    pub async fn claim(&self, claims: &[(Uuid, i32)]) -> Result<Vec<ClaimOutcome>, Error> {
-        let (ids, attempts): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
+    /// Notes that attempts are about to be made; each is granted to one claimant, however often it asks. What is final or
+    /// has a newer attempt is granted to nobody.
+    pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<ClaimOutcome>, Error> {
+        let (ids, attempts, claimants) = columns(claims);
         let outcomes = self
-            .run(async |db| sqlx::query_file!("src/store/reports/claim.sql", &ids, &attempts).fetch_all(db).await)
+            .run(async |db| {
+                sqlx::query_file!("src/store/reports/claim.sql", &ids, &attempts, &claimants).fetch_all(db).await
+            })
             .await?;
         let outcomes = outcomes.iter().map(|row| match (row.is_granted, row.status, row.current) {
             (true, ..) => ClaimOutcome::Granted,
@@ -78,6 +80,28 @@ impl Store {
         });
         Ok(outcomes.collect())
     }
+
+    /// Forgets the claims, so that others are granted these attempts.
+    pub async fn release(&self, claims: &[Claim]) -> Result<(), Error> {
+        let (ids, attempts, claimants) = columns(claims);
+        self.run(async |db| {
+            sqlx::query!(
+                "delete from claim using unnest($1::uuid[], $2::integer[], $3::uuid[]) as given (id, attempt, claimant)
+                 where message_id = id and claim.attempt = given.attempt and claim.claimant = given.claimant",
+                &ids,
+                &attempts,
+                &claimants,
+            )
+            .execute(db)
+            .await
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn columns(claims: &[Claim]) -> (Vec<Uuid>, Vec<i32>, Vec<Uuid>) {
+    claims.iter().map(|claim| (claim.message_id, claim.attempt, claim.claimant)).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod access;
 mod api_keys;
 mod batches;
+mod claims;
 mod connections;
 mod dead_letter_topic;
 mod dead_letters;

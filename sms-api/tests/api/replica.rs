@@ -157,6 +157,15 @@ impl Replica {
             .expect("an answer")
     }
 
+    pub async fn claim(&self, path: &str, claims: &[Value]) -> Response {
+        self.internal(reqwest::Method::POST, &format!("/v1/internal/claims{path}"))
+            .bearer_auth(TOKEN)
+            .json(&json!({ "claims": claims }))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
     pub async fn observed(&self, path: &str) -> (u16, String) {
         let response = self.client.get(format!("{}{path}", self.observability)).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a text"))
