@@ -116,7 +116,7 @@ impl Bench<'_> {
         self.database.checkpoint().await?;
         tokio::time::sleep(REST).await;
 
-        let records_before = self.topics.records().await?;
+        let records_before = self.topics.records(self.topics.requests()).await?;
         let cpu_before = CpuSeconds::so_far(&self.watched)?;
         let load = self.load(phase, self.duration).await?;
         let cpu_seconds = CpuSeconds::so_far(&self.watched)?.since(&cpu_before);
@@ -124,10 +124,10 @@ impl Bench<'_> {
         let mut published = None;
         if phase.is_service() {
             let ended = Instant::now();
-            let at_last_answer = self.topics.records().await? - records_before;
+            let at_last_answer = self.topics.records(self.topics.requests()).await? - records_before;
             self.database.until_published().await?;
             published = Some(Published { at_last_answer, rest_took_seconds: ended.elapsed().as_secs_f64() });
-            let in_topic = self.topics.records().await? - records_before;
+            let in_topic = self.topics.records(self.topics.requests()).await? - records_before;
             if in_topic < messages {
                 bail!("{messages} messages were acknowledged, but only {in_topic} are in the topic");
             }

@@ -15,7 +15,10 @@ mod report;
 mod report_end;
 mod thread;
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail, ensure};
 use devstack::Kafka;
@@ -29,13 +32,16 @@ use crate::{
     topics::Topics,
 };
 use measurement::{Latency, ProcessorFigures, Throughput};
-use phase::{LATENCY_PARTITIONS, Part, Phase, RATE};
+use phase::{CONSTANT_PARTITIONS, FLOOD, Part, Phase, RATE};
 use report::{Report, svg, table};
 use report_end::{Arrivals, ReportEnd};
 
 /// The provider of a full topic: the product's default, without failures.
 const PROVIDER: &str = r#"{"simulated":{"minDelay":"1s","maxDelay":"3s","failurePercent":0}}"#;
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+/// The provider during a flood: with it [`DEFAULT_IN_FLIGHT`] messages at once are at most 4,000 in a second.
+const FLOODED_PROVIDER: &str = r#"{"simulated":{"minDelay":"1s","maxDelay":"1s","failurePercent":0}}"#;
+const FLOODED_DELAY: Duration = Duration::from_secs(1);
 /// Between the shortest delay and the longest one: how long after the first report all delays have been seen.
 const RAMP: Duration = Duration::from_secs(2);
 /// For how many seconds the constant rate runs before it is measured.
@@ -86,14 +92,14 @@ impl Bench<'_> {
     /// Makes and fills the topics that are read to their end, and reads each once: Kafka's Java compiles meanwhile.
     async fn fill_topics(&mut self, phases: &[Phase]) -> anyhow::Result<()> {
         let records = self.arguments.records;
-        let mut partitions: Vec<_> =
-            phases.iter().filter(|phase| phase.part() != Part::Latency).map(|phase| phase.partitions()).collect();
+        let reads_to_the_end = |phase: &&Phase| matches!(phase.part(), Part::Bare | Part::Throughput);
+        let mut partitions: Vec<_> = phases.iter().filter(reads_to_the_end).map(|phase| phase.partitions()).collect();
         partitions.dedup();
         for partitions in partitions {
             println!("filling a topic with {} records in {partitions} partitions", number(records.into()));
             let prefix = format!("full-{partitions}");
             let topics = Topics::create(self.kafka.bootstrap_servers(), &prefix, partitions).await?;
-            producer::fill(&topics, records).await?;
+            producer::fill(&topics, topics.requests(), 0..records).await?;
             bare_consumer::read(&topics, records).await?;
             self.topics.push(topics);
         }
@@ -102,17 +108,15 @@ impl Bench<'_> {
 
     /// Measures one phase and returns its figures for people.
     async fn measure(&self, phase: Phase, round: u32, report: &mut Report) -> anyhow::Result<String> {
-        if phase == Phase::Latency {
-            let found = self.latency(round).await?;
-            let figures = format!("p50 {:.1} ms  p99 {:.1} ms", found.figures.p50_ms, found.figures.p99_ms);
-            report.add_latency(found);
-            return Ok(figures);
-        }
-        let topics = self.topics.iter().find(|topics| topics.partitions() == phase.partitions());
-        let topics = topics.context("its topic was not filled")?;
+        let filled = || {
+            let topics = self.topics.iter().find(|topics| topics.partitions() == phase.partitions());
+            topics.context("its topic was not filled")
+        };
         let found = match phase.part() {
-            Part::Bare => self.bare(topics).await?,
-            Part::Throughput | Part::Latency => self.throughput(topics, round).await?,
+            Part::Bare => self.bare(filled()?).await?,
+            Part::Throughput => self.throughput(filled()?, round).await?,
+            Part::Latency => return Ok(add_latency(report, phase, self.latency(round).await?)),
+            Part::Flood => return Ok(add_latency(report, phase, self.flood(round).await?)),
         };
         let peak = found.processor.map(|processor| format!("  {:.0} MB at most", processor.memory.peak_mb));
         let figures = format!("{:>9}/s{}", number(found.per_second()), peak.unwrap_or_default());
@@ -156,22 +160,35 @@ impl Bench<'_> {
 
     async fn latency(&self, round: u32) -> anyhow::Result<Latency> {
         let prefix = format!("constant-{round}");
-        let topics = Topics::create(self.kafka.bootstrap_servers(), &prefix, LATENCY_PARTITIONS).await?;
-        let warm_up = RATE * WARM_UP_SECONDS;
-        let records = warm_up + RATE * self.arguments.seconds.get();
-        self.report_end.expect(records);
+        let topics = Topics::create(self.kafka.bootstrap_servers(), &prefix, CONSTANT_PARTITIONS).await?;
+        let counted = self.counted();
+        self.report_end.expect(counted.end);
         let mut run = self.start(&topics, round, DEFAULT_IN_FLIGHT, INSTANT_PROVIDER).await?;
         run.processor.until_ready().await?;
-        let began = producer::constant_rate(&topics, records, RATE).await?;
+        let began = producer::constant_rate(&topics, topics.requests(), counted.end, RATE).await?;
         let ended = self.end(run, &topics).await?;
-        let due = |number| began + Duration::from_secs(1) * number / RATE;
-        Ok(Latency {
-            messages: records - warm_up,
-            figures: ended.arrivals.latencies(warm_up, due).figures(),
-            cpu_seconds: ended.cpu_seconds,
-            records,
-            processor: ended.processor,
-        })
+        Ok(ended.latency(&counted, counted.end, began, Duration::ZERO))
+    }
+
+    /// Urgent messages come while the processor has been full of others for a while.
+    async fn flood(&self, round: u32) -> anyhow::Result<Latency> {
+        let prefix = format!("flood-{round}");
+        let topics = Topics::create(self.kafka.bootstrap_servers(), &prefix, CONSTANT_PARTITIONS).await?;
+        let counted = self.counted();
+        let all = counted.end + FLOOD;
+        producer::fill(&topics, topics.low_priority(), counted.end..all).await?;
+        self.report_end.expect(all);
+        let mut run = self.start(&topics, round, DEFAULT_IN_FLIGHT, FLOODED_PROVIDER).await?;
+        run.processor.until_ready().await?;
+        let began = producer::constant_rate(&topics, topics.high_priority(), counted.end, RATE).await?;
+        let ended = self.end(run, &topics).await?;
+        Ok(ended.latency(&counted, all, began, FLOODED_DELAY))
+    }
+
+    /// The numbers of the messages at the constant rate that count; those before them warm up.
+    fn counted(&self) -> Range<u32> {
+        let warm_up = RATE * WARM_UP_SECONDS;
+        warm_up..warm_up + RATE * self.arguments.seconds.get()
     }
 
     async fn start(&self, topics: &Topics, round: u32, max_in_flight: u32, provider: &str) -> anyhow::Result<Run> {
@@ -246,4 +263,26 @@ struct Ended {
     arrivals: Arrivals,
     cpu_seconds: CpuSeconds,
     processor: ProcessorFigures,
+}
+
+impl Ended {
+    /// How long the `counted` messages took, not counting how long the provider did, if the first one at the constant rate
+    /// was due when it `began`.
+    fn latency(self, counted: &Range<u32>, records: u32, began: Instant, provider: Duration) -> Latency {
+        let due = |number| began + Duration::from_secs(1) * number / RATE + provider;
+        Latency {
+            messages: counted.end - counted.start,
+            figures: self.arrivals.latencies(counted, due).figures(),
+            cpu_seconds: self.cpu_seconds,
+            records,
+            processor: self.processor,
+        }
+    }
+}
+
+/// Returns the figures for people.
+fn add_latency(report: &mut Report, phase: Phase, found: Latency) -> String {
+    let figures = format!("p50 {:.1} ms  p99 {:.1} ms", found.figures.p50_ms, found.figures.p99_ms);
+    report.add_latency(phase, found);
+    figures
 }

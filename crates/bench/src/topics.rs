@@ -67,33 +67,33 @@ impl Topics {
     async fn until_groups_are_known(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
-            match self.offsets(NO_GROUP).await {
+            match self.offsets(NO_GROUP, &[&self.requests]).await {
                 Err(_) if began.elapsed() < GROUPS_WITHIN => tokio::time::sleep(POLL).await,
                 other => return other.map(|_| ()),
             }
         }
     }
 
-    /// How many records were ever written to the topic of normal priority.
-    pub async fn records(&self) -> anyhow::Result<u64> {
-        let offsets = self.offsets(NO_GROUP).await?;
+    /// How many records were ever written to one of them.
+    pub async fn records(&self, topic: &str) -> anyhow::Result<u64> {
+        let offsets = self.offsets(NO_GROUP, &[topic]).await?;
         Ok(offsets.iter().map(|partition| u64::try_from(partition.end).unwrap_or_default()).sum())
     }
 
-    /// How many records of normal priority a group has not committed.
+    /// How many records of any priority a group has not committed.
     pub async fn lag(&self, group: &str) -> anyhow::Result<u64> {
-        let offsets = self.offsets(group).await?;
+        let offsets = self.offsets(group, &self.lanes()).await?;
         Ok(offsets.iter().map(|partition| u64::try_from(partition.lag()).unwrap_or_default()).sum())
     }
 
-    /// Lets a group stand at the beginning of the topic of normal priority, as one does that has been there before: where
+    /// Lets a group stand at the beginning of the topics of all priorities, as one does that has been there before: where
     /// nobody ever committed, processors ask sms-api about every message.
     pub async fn found(&self, group: &str) -> anyhow::Result<()> {
         let mut config = self.settings.client_config("sms-bench");
         config.set("group.id", group);
         let mut positions = TopicPartitionList::new();
-        for partition in 0..self.partitions {
-            positions.add_partition_offset(&self.requests, partition, Offset::Offset(0))?;
+        for (topic, partition) in self.partitions_of(&self.lanes()) {
+            positions.add_partition_offset(&topic, partition, Offset::Offset(0))?;
         }
         let commit = move || -> anyhow::Result<()> {
             let consumer: BaseConsumer = config.create()?;
@@ -102,9 +102,18 @@ impl Topics {
         tokio::task::spawn_blocking(commit).await?.context("cannot found the consumer group")
     }
 
-    async fn offsets(&self, group: &str) -> anyhow::Result<Vec<PartitionOffsets>> {
-        let partitions = (0..self.partitions).map(|partition| (self.requests.clone(), partition)).collect();
-        self.admin.offsets(group.to_owned(), partitions).await.context("cannot count the records")
+    async fn offsets(&self, group: &str, topics: &[&str]) -> anyhow::Result<Vec<PartitionOffsets>> {
+        self.admin.offsets(group.to_owned(), self.partitions_of(topics)).await.context("cannot count the records")
+    }
+
+    fn partitions_of(&self, topics: &[&str]) -> Vec<(String, i32)> {
+        let of =
+            |topic: &&str| (0..self.partitions).map(|partition| ((*topic).to_owned(), partition)).collect::<Vec<_>>();
+        topics.iter().flat_map(of).collect()
+    }
+
+    fn lanes(&self) -> [&str; 3] {
+        [&self.high_priority, &self.requests, &self.low_priority]
     }
 
     /// How clients reach them.

@@ -69,6 +69,7 @@ mod tests {
     fn one_part_can_be_measured_alone() {
         check(&["--only", "throughput"], &[Phase::Processor6, Phase::Processor24]);
         check(&["--only", "bare,latency"], &[Phase::Bare6, Phase::Bare24, Phase::Latency]);
+        check(&["--only", "flood"], &[Phase::Flood]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Part {
     Throughput,
     /// The processor at a constant rate
     Latency,
+    /// The processor with urgent messages at a constant rate, beside a flood of others
+    Flood,
 }
 
 /// One thing that every round measures.
@@ -30,16 +32,21 @@ pub enum Phase {
     Processor24,
     /// The processor at a constant rate.
     Latency,
+    /// The processor with messages of high priority at a constant rate, and more of low priority than it can take.
+    Flood,
 }
 
 /// Records per second at the constant rate.
 pub const RATE: u32 = 1000;
-/// Partitions of the topic that is filled at the constant rate.
-pub const LATENCY_PARTITIONS: i32 = 6;
+/// Partitions of the topics that are filled at the constant rate.
+pub const CONSTANT_PARTITIONS: i32 = 6;
+/// How many messages of low priority lie before the processor when those of high priority begin to come.
+pub const FLOOD: u32 = 100_000;
 
 impl Phase {
     /// All of them, as every round runs them. A reference is close to what is compared with it.
-    pub const ALL: [Phase; 5] = [Phase::Bare6, Phase::Processor6, Phase::Bare24, Phase::Processor24, Phase::Latency];
+    pub const ALL: [Phase; 6] =
+        [Phase::Bare6, Phase::Processor6, Phase::Bare24, Phase::Processor24, Phase::Latency, Phase::Flood];
 
     /// What it belongs to on the command line.
     pub fn part(self) -> Part {
@@ -47,6 +54,7 @@ impl Phase {
             Phase::Bare6 | Phase::Bare24 => Part::Bare,
             Phase::Processor6 | Phase::Processor24 => Part::Throughput,
             Phase::Latency => Part::Latency,
+            Phase::Flood => Part::Flood,
         }
     }
 
@@ -55,7 +63,7 @@ impl Phase {
         match self {
             Phase::Bare6 | Phase::Processor6 => 6,
             Phase::Bare24 | Phase::Processor24 => 24,
-            Phase::Latency => LATENCY_PARTITIONS,
+            Phase::Latency | Phase::Flood => CONSTANT_PARTITIONS,
         }
     }
 
@@ -66,6 +74,7 @@ impl Phase {
             Part::Bare => format!("bare consumer, {partitions} partitions"),
             Part::Throughput => format!("processor, {partitions} partitions"),
             Part::Latency => format!("processor, {} per second", number(RATE.into())),
+            Part::Flood => format!("{} urgent per second", number(RATE.into())),
         }
     }
 }

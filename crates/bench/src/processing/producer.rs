@@ -1,6 +1,7 @@
 //! Puts records into a topic: as fast as it goes, or at a constant rate.
 
 use std::{
+    ops::Range,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -19,26 +20,26 @@ use crate::topics::Topics;
 const FLUSH_WITHIN: Duration = Duration::from_mins(2);
 const FULL_QUEUE_POLL: Duration = Duration::from_millis(10);
 
-/// Fills the topic with the records 0 to `records`; an error when one of them is not there afterwards.
-pub async fn fill(topics: &Topics, records: u32) -> anyhow::Result<()> {
+/// Fills an empty topic with the records of these numbers; an error when one of them is not there afterwards.
+pub async fn fill(topics: &Topics, topic: &str, numbers: Range<u32>) -> anyhow::Result<()> {
     let producer = producer(topics, "50")?;
-    let topic = topics.requests().to_owned();
+    let (name, records) = (topic.to_owned(), u64::from(numbers.end - numbers.start));
     thread::run(move || {
         let created_at = Timestamp::now();
-        (0..records).try_for_each(|number| send(&producer, &topic, number, created_at))?;
+        numbers.into_iter().try_for_each(|number| send(&producer, &name, number, created_at))?;
         producer.flush(FLUSH_WITHIN).context("Kafka does not take the records")
     })
     .await?;
-    let found = topics.records().await?;
-    ensure!(found == u64::from(records), "{records} records were produced, but {found} are in {}", topics.requests());
+    let found = topics.records(topic).await?;
+    ensure!(found == records, "{records} records were produced, but {found} are in {topic}");
     Ok(())
 }
 
 /// Sends `per_second` records, numbered from 0, until there are `records`, each at its time; returns when the first one
 /// was due. A record is with the client library at its time, and not yet acknowledged.
-pub async fn constant_rate(topics: &Topics, records: u32, per_second: u32) -> anyhow::Result<Instant> {
+pub async fn constant_rate(topics: &Topics, topic: &str, records: u32, per_second: u32) -> anyhow::Result<Instant> {
     let producer = producer(topics, "0")?;
-    let topic = topics.requests().to_owned();
+    let topic = topic.to_owned();
     thread::run(move || {
         let began = Instant::now();
         for number in 0..records {

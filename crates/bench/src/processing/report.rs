@@ -28,8 +28,8 @@ pub struct Report {
     pub max_in_flight: u32,
     /// What each round found, in the order of the first round.
     throughput: Vec<(Phase, Vec<Throughput>)>,
-    /// What each round found.
-    latency: Vec<Latency>,
+    /// What each round found at the constant rate.
+    latency: Vec<(Phase, Vec<Latency>)>,
 }
 
 /// A reader over all rounds.
@@ -54,6 +54,8 @@ pub struct ThroughputSummary<'a> {
 /// The constant rate over all rounds.
 #[derive(Clone, Debug, Serialize)]
 pub struct LatencySummary<'a> {
+    /// Which.
+    pub phase: Phase,
     /// For people.
     pub title: String,
     /// In milliseconds.
@@ -78,7 +80,7 @@ struct Written<'a> {
     max_in_flight: u32,
     targets: Vec<Target>,
     throughput: Vec<ThroughputSummary<'a>>,
-    latency: Option<LatencySummary<'a>>,
+    latency: Vec<LatencySummary<'a>>,
 }
 
 impl Report {
@@ -89,15 +91,12 @@ impl Report {
 
     /// Adds what one round found of a reader.
     pub fn add(&mut self, phase: Phase, found: Throughput) {
-        match self.throughput.iter_mut().find(|(known, _)| *known == phase) {
-            Some((_, rounds)) => rounds.push(found),
-            None => self.throughput.push((phase, vec![found])),
-        }
+        add(&mut self.throughput, phase, found);
     }
 
     /// Adds what one round found at the constant rate.
-    pub fn add_latency(&mut self, found: Latency) {
-        self.latency.push(found);
+    pub fn add_latency(&mut self, phase: Phase, found: Latency) {
+        add(&mut self.latency, phase, found);
     }
 
     /// What was asked of the product, and whether it is so.
@@ -110,20 +109,9 @@ impl Report {
         self.throughput.iter().filter_map(|(phase, rounds)| summarize(*phase, rounds)).collect()
     }
 
-    /// The constant rate, summed up; none when it was not measured.
-    pub fn latency(&self) -> Option<LatencySummary<'_>> {
-        let rounds = self.latency.as_slice();
-        let spread = |figure: fn(&Latency) -> f64| Spread::of(rounds.iter().map(figure));
-        let cpu_seconds = sum(rounds.iter().map(|round| &round.cpu_seconds));
-        Some(LatencySummary {
-            title: Phase::Latency.title(),
-            p50_ms: spread(|round| round.figures.p50_ms)?,
-            p99_ms: spread(|round| round.figures.p99_ms)?,
-            max_ms: spread(|round| round.figures.max_ms)?.max,
-            cpu_microseconds_per_message: per_message(&cpu_seconds, rounds.iter().map(|round| round.records)),
-            cpu_seconds,
-            rounds,
-        })
+    /// The constant rate in all its phases, summed up.
+    pub fn latency(&self) -> Vec<LatencySummary<'_>> {
+        self.latency.iter().filter_map(|(phase, rounds)| summarize_latency(*phase, rounds)).collect()
     }
 
     /// The content of `processing.json`.
@@ -147,7 +135,7 @@ impl Report {
     /// What the processors of all rounds tell of themselves.
     fn processors(&self) -> impl Iterator<Item = ProcessorFigures> {
         let full = self.throughput.iter().flat_map(|(_, rounds)| rounds).filter_map(|round| round.processor);
-        full.chain(self.latency.iter().map(|round| round.processor))
+        full.chain(self.latency.iter().flat_map(|(_, rounds)| rounds).map(|round| round.processor))
     }
 
     /// What each round found of a reader.
@@ -169,6 +157,29 @@ fn summarize(phase: Phase, rounds: &[Throughput]) -> Option<ThroughputSummary<'_
         cpu_seconds,
         rounds,
     })
+}
+
+/// `None` without any round.
+fn summarize_latency(phase: Phase, rounds: &[Latency]) -> Option<LatencySummary<'_>> {
+    let spread = |figure: fn(&Latency) -> f64| Spread::of(rounds.iter().map(figure));
+    let cpu_seconds = sum(rounds.iter().map(|round| &round.cpu_seconds));
+    Some(LatencySummary {
+        phase,
+        title: phase.title(),
+        p50_ms: spread(|round| round.figures.p50_ms)?,
+        p99_ms: spread(|round| round.figures.p99_ms)?,
+        max_ms: spread(|round| round.figures.max_ms)?.max,
+        cpu_microseconds_per_message: per_message(&cpu_seconds, rounds.iter().map(|round| round.records)),
+        cpu_seconds,
+        rounds,
+    })
+}
+
+fn add<T>(phases: &mut Vec<(Phase, Vec<T>)>, phase: Phase, found: T) {
+    match phases.iter_mut().find(|(known, _)| *known == phase) {
+        Some((_, rounds)) => rounds.push(found),
+        None => phases.push((phase, vec![found])),
+    }
 }
 
 fn sum<'a>(rounds: impl Iterator<Item = &'a CpuSeconds>) -> CpuSeconds {
@@ -201,7 +212,9 @@ mod tests {
             for phase in [Phase::Processor6, Phase::Processor24] {
                 report.add(phase, processed());
             }
-            report.add_latency(latency());
+            for phase in [Phase::Latency, Phase::Flood] {
+                report.add_latency(phase, latency());
+            }
         }
         report
     }
@@ -218,7 +231,7 @@ mod tests {
         assert_eq!(summary.whole, Spread { median: 80_000.0, min: 80_000.0, max: 80_000.0 });
         let each = summary.cpu_microseconds_per_message.of(Program::Processor);
         assert!((4.99..5.01).contains(&each), "{each}");
-        assert!(report.latency().is_none());
+        assert!(report.latency().is_empty());
     }
 
     #[test]
@@ -231,7 +244,10 @@ mod tests {
         assert_eq!(readers[0]["rounds"][0]["processor"], Value::Null);
         assert_eq!(readers[2]["rounds"][0]["processor"]["memory"]["peak_mb"], 500.0);
         assert_eq!(readers[2]["rounds"][0]["cpu_seconds"]["kafka"], 2.0);
-        assert_eq!(json["latency"]["p99_ms"]["median"], 15.0);
+        for (number, phase) in ["latency", "flood"].into_iter().enumerate() {
+            let latency = &json["latency"][number];
+            assert_eq!((&latency["phase"], &latency["p99_ms"]["median"]), (&phase.into(), &15.0.into()));
+        }
         assert_eq!(json["targets"][0]["outcome"], "met");
     }
 }

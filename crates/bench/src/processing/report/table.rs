@@ -21,11 +21,14 @@ pub fn draw(report: &Report) -> String {
             &throughput.iter().map(throughput_row).collect::<Vec<_>>(),
         );
     }
-    if let Some(latency) = &latency {
+    if !latency.is_empty() {
         text += "\n";
-        text += &columns(&["record to report", "p50 ms", "p99 ms", "", "max ms"], &[latency_row(latency)]);
+        text += &columns(
+            &["record to report, less the provider's time", "p50 ms", "p99 ms", "", "max ms"],
+            &latency.iter().map(latency_row).collect::<Vec<_>>(),
+        );
     }
-    if !throughput.is_empty() || latency.is_some() {
+    if !throughput.is_empty() || !latency.is_empty() {
         text += "\n";
         let cpu =
             throughput.iter().map(|found| (&*found.title, &found.cpu_seconds, &found.cpu_microseconds_per_message));
@@ -86,6 +89,7 @@ mod tests {
                 "bare consumer, 6 partitions 250,000 250,000",
                 "processor, 24 partitions 100,000 80,000 500 0 0.10",
                 "processor, 1,000 per second 8.00 15.00 40.00",
+                "1,000 urgent per second 8.00 15.00 40.00",
                 "processor, 6 partitions 20.0 (5) 4.0 (1) 2.0 (0) 1.0 (0)",
                 "processor, 6 partitions ÷ bare consumer ≥ 0.3 0.40 met",
                 "processor, 6 partitions, messages/s, aim ≥ 200,000 100,000 MISSED",

@@ -1,6 +1,9 @@
 //! Which messages were reported, when, and which of them twice. Pure.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use contract::DeliveryStatus;
 
@@ -110,13 +113,13 @@ impl Arrivals {
         Some(Steady { duration, messages: until.1.checked_sub(from.1)? })
     }
 
-    /// How long each message from the number `first` on took since it was due.
-    pub fn latencies(&self, first: u32, due: impl Fn(u32) -> Instant) -> Latencies {
+    /// How long each message with one of these numbers took since it was due.
+    pub fn latencies(&self, of: &Range<u32>, due: impl Fn(u32) -> Instant) -> Latencies {
         let mut latencies = Latencies::new();
         let mut reported = self.numbers.iter();
         let mut before = 0;
         for &(at, until) in &self.requests {
-            for &number in reported.by_ref().take(until - before).filter(|number| **number >= first) {
+            for &number in reported.by_ref().take(until - before).filter(|number| of.contains(number)) {
                 latencies.record(at.saturating_duration_since(due(number)));
             }
             before = until;
@@ -183,9 +186,9 @@ mod tests {
             500 => began + Duration::from_millis(4950),
             number => began + Duration::from_millis(100) * (number / 10),
         };
-        let figures = ledger.arrivals().latencies(0, due).figures();
+        let figures = ledger.arrivals().latencies(&(0..1000), due).figures();
         assert!(figures.p99_ms < 0.01 && (49.9..50.1).contains(&figures.max_ms), "{figures:?}");
-        let figures = ledger.arrivals().latencies(501, due).figures();
+        let figures = ledger.arrivals().latencies(&(501..1000), due).figures();
         assert!(figures.max_ms < 0.01, "{figures:?}");
     }
 }
