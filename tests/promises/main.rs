@@ -9,5 +9,6 @@ mod delivery;
 mod ingest;
 mod providers;
 mod repository;
+mod secured_kafka;
 mod tracing;
 mod up;

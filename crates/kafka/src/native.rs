@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, c_char, c_int},
+    ptr,
     time::Duration,
 };
 
@@ -20,15 +21,18 @@ use rdkafka::{
         rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
         rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string,
         rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy,
-        rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_t, rd_kafka_queue_destroy,
-        rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t,
-        rd_kafka_topic_partition_t,
+        rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_log, rd_kafka_event_t,
+        rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
+        rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    cause::{Cause, cause},
+};
 
 pub(crate) type Client = AdminClient<DefaultClientContext>;
 
@@ -82,6 +86,32 @@ fn call(
         }
         Ok(answer)
     }
+}
+
+/// Reads what the client has logged since this was last called, which nobody else does, and gives the last cause in it
+/// that keeps us from the brokers.
+pub(crate) fn logged_cause(client: &Client) -> Option<Cause> {
+    let mut last = None;
+    // SAFETY: the client outlives the call; the queue is destroyed here, each event by `Answer`; the pointers that
+    // `rd_kafka_event_log` sets lead into the event.
+    unsafe {
+        let queue = rd_kafka_queue_get_main(client.inner().native_ptr());
+        loop {
+            let event = rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            let event = Answer(event);
+            let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+            if rd_kafka_event_log(event.0, &raw mut facility, &raw mut line, &raw mut level) == 0 {
+                let line = text(line);
+                tracing::debug!(level, line, "librdkafka");
+                last = cause(&line).or(last);
+            }
+        }
+        rd_kafka_queue_destroy(queue);
+    }
+    last
 }
 
 pub(crate) fn describe_topics(

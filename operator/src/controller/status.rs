@@ -124,7 +124,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoKey { .. } => "SecretKeyNotFound",
                 Invalid::NoUrl { .. } => "InvalidDatabaseUrl",
                 Invalid::NoApiKeys { .. } => "InvalidApiKeys",
-                Invalid::NoText { .. } => "InvalidSecret",
+                Invalid::NoText { .. } | Invalid::NoPem { .. } => "InvalidSecret",
                 Invalid::NoAuthentication => "InvalidAuthentication",
             };
             is_not(reason, invalid.to_string())
@@ -138,13 +138,29 @@ fn topics_ready(findings: &Findings) -> Finding {
         Some(Ok(_)) => is("AsWanted", "every topic exists with at least the partitions asked for"),
         Some(Err(problem)) => {
             let reason = match problem {
-                Problem::Kafka(kafka::Error::Settings(_)) => "InvalidKafkaSettings",
+                Problem::Kafka(
+                    kafka::Error::Settings(_)
+                    | kafka::Error::Incomplete(_)
+                    | kafka::Error::ReadFile { .. }
+                    | kafka::Error::NulByte { .. },
+                ) => "InvalidKafkaSettings",
+                Problem::Kafka(kafka::Error::Login { .. }) => "KafkaLoginFailed",
+                Problem::Kafka(kafka::Error::Tls { .. }) => "KafkaTlsFailed",
                 Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
                 Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
                 Problem::Refused(_) => "PartitionGrowthForbidden",
                 Problem::Pending => "TopicsPending",
             };
-            is_not(reason, telemetry::error_chain(problem))
+            let advice = match problem {
+                Problem::Kafka(kafka::Error::Login { .. }) => {
+                    "; check spec.kafka.security.sasl and what its Secrets hold"
+                }
+                Problem::Kafka(kafka::Error::Tls { .. }) => {
+                    "; check spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold"
+                }
+                Problem::Kafka(_) | Problem::Refused(_) | Problem::Pending => "",
+            };
+            is_not(reason, telemetry::error_chain(problem) + advice)
         }
     }
 }
@@ -261,6 +277,26 @@ mod tests {
         let findings = Findings { topics: Some(Err(error.into())), ..findings() };
         check(&findings, "TopicsReady", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
         check(&findings, "Ready", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
+    }
+
+    #[test]
+    fn a_broker_that_does_not_let_us_in_is_told_with_the_field_to_check() {
+        let login = kafka::Error::Login { reason: "SASL authentication error".to_owned() };
+        let tls = kafka::Error::Tls { reason: "certificate verify failed".to_owned() };
+        for (error, expected) in [
+            (
+                login,
+                "False KafkaLoginFailed: Kafka does not let us in: SASL authentication error; check \
+                 spec.kafka.security.sasl and what its Secrets hold",
+            ),
+            (
+                tls,
+                "False KafkaTlsFailed: no secure connection to Kafka: certificate verify failed; check \
+                 spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold",
+            ),
+        ] {
+            check(&Findings { topics: Some(Err(error.into())), ..findings() }, "TopicsReady", expected);
+        }
     }
 
     #[test]

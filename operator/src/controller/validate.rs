@@ -3,12 +3,13 @@
 //! The API server has checked the rules of one object (`crd.rs`); here comes what needs more than the
 //! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
 
+mod kafka;
 mod secrets;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ::kafka::NewTopic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kafka::NewTopic;
 use kube::{Resource, ResourceExt};
 
 use crate::{
@@ -17,8 +18,8 @@ use crate::{
         names::Names,
     },
     crd::{
-        ApiKeysSecretRef, GroupProtocol, NumberValidation, OnUnknownOutcome, Ordering, PartitionGrowth, Provider,
-        RateLimit, RetryFailed, SecretKeyRef, SmsPipeline, Topics,
+        ApiKeysSecretRef, GroupProtocol, KafkaSecurity, NumberValidation, OnUnknownOutcome, Ordering, PartitionGrowth,
+        Provider, RateLimit, RetryFailed, SecretKeyRef, SmsPipeline, Topics,
     },
 };
 
@@ -39,8 +40,10 @@ pub struct ValidatedPipeline {
     pub database_url: SecretKeyRef,
     /// Token of internal calls.
     pub internal_token: Sensitive,
-    /// Brokers to ask first.
-    pub bootstrap_servers: String,
+    /// How Kafka is reached, with what the Secrets hold.
+    pub kafka: ::kafka::Settings,
+    /// Where the Secrets for it are.
+    pub kafka_security: KafkaSecurity,
     /// How processors share the partitions.
     pub group_protocol: GroupProtocol,
     /// The topics that should exist.
@@ -147,7 +150,8 @@ pub fn validate(
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         database_url: spec.database.url_secret_ref.clone(),
         internal_token: referenced.internal_token.clone(),
-        bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        kafka: kafka::settings(&spec.kafka, &referenced.kafka_secrets)?,
+        kafka_security: spec.kafka.security.clone(),
         group_protocol: spec.kafka.group_protocol,
         consumer_group: consumer_group(&spec.kafka.topics),
         topics: WantedTopics::from(&spec.kafka.topics),

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::KafkaSecurity;
+
 /// The Kafka cluster and the topics in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -10,6 +12,9 @@ pub struct Kafka {
     #[x_kube(validation = Rule::new("self.matches('^[^,:\\\\s]+:[0-9]{1,5}(,[^,:\\\\s]+:[0-9]{1,5})*$')").message("bootstrapServers must be host:port, several separated by commas"))]
     #[schemars(length(max = 2048))]
     pub bootstrap_servers: String,
+    /// How connections to the brokers are secured.
+    #[serde(default)]
+    pub security: KafkaSecurity,
     /// How processors share the partitions: `Consumer` is KIP-848, `Classic` is for brokers before 4.0.
     #[serde(default)]
     pub group_protocol: GroupProtocol,
