@@ -38,7 +38,12 @@ impl Brokers {
 
     /// Makes the topics of a pipeline as wanted.
     pub async fn ensure_topics(&self, pipeline: &ValidatedPipeline) -> Result<Vec<TopicStatus>, Problem> {
-        topics::ensure(&self.admin(pipeline)?, &pipeline.topics).await
+        topics::ensure(&self.admin(pipeline)?, &pipeline.topics, &pipeline.known_topics).await
+    }
+
+    /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.
+    pub async fn delete_topics(&self, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
+        topics::delete(&self.admin(pipeline)?, &pipeline.topics, &pipeline.known_topics.remembered).await
     }
 
     /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the brokers

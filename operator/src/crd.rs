@@ -20,7 +20,7 @@ pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,
 };
-pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
+pub use kafka::{GroupProtocol, Kafka, OnDelete, PartitionGrowth, Topics};
 pub use kafka_security::{
     KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecretRef, KafkaSecurity, KafkaTls, SaslMechanism,
 };

@@ -10,5 +10,6 @@ mod ingest;
 mod providers;
 mod repository;
 mod secured_kafka;
+mod topics;
 mod tracing;
 mod up;

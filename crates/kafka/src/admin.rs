@@ -1,3 +1,5 @@
+mod configs;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -17,6 +19,8 @@ use crate::{
     native::{self, TopicDescription},
     offsets::{Groups, PartitionOffsets},
 };
+
+pub use configs::{Config, Configurable};
 
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,6 +83,13 @@ impl Admin {
         let count = usize::try_from(partitions).unwrap_or_default();
         let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
         self.explained(each_topic("CreatePartitions", results, &[]))
+    }
+
+    /// Deletes topics with everything in them; one that is gone already is no error.
+    pub async fn delete_topics(&self, names: &[String]) -> Result<(), Error> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let results = self.client.delete_topics(&names, &options()).await;
+        self.explained(each_topic("DeleteTopics", results, &[RDKafkaErrorCode::UnknownTopicOrPartition]))
     }
 
     /// First, committed and end offsets of a group in every given partition.

@@ -13,7 +13,7 @@ mod settings;
 
 use std::{io, path::PathBuf};
 
-pub use admin::{Admin, NewTopic};
+pub use admin::{Admin, Config, Configurable, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;
@@ -65,12 +65,12 @@ pub enum Error {
         /// What the broker or the client library said.
         reason: String,
     },
-    /// The broker refused one topic.
-    #[error("Kafka refused {call} for topic {topic:?}: {reason}")]
+    /// The broker refused one topic, group or broker.
+    #[error("Kafka refused {call} for {topic:?}: {reason}")]
     Topic {
         /// The admin call by its protocol name.
         call: &'static str,
-        /// The topic refused.
+        /// What it was refused for.
         topic: String,
         /// The broker's error code in words.
         reason: String,

@@ -2,7 +2,9 @@
 //!
 //! Each call makes a queue of its own and blocks on it until the answer is there. Pointers read from an
 //! answer live as long as its [`Answer`], so everything is copied out before that is dropped.
-#![expect(unsafe_code, reason = "rdkafka 0.39 wraps neither DescribeTopics nor ListOffsets")]
+#![expect(unsafe_code, reason = "rdkafka 0.39 wraps neither DescribeTopics, ListOffsets nor IncrementalAlterConfigs")]
+
+mod configs;
 
 use std::{
     collections::BTreeMap,
@@ -19,11 +21,11 @@ use rdkafka::{
         rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition,
         rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
         rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
-        rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string,
-        rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy,
-        rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_log, rd_kafka_event_t,
-        rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
-        rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
+        rd_kafka_TopicPartitionInfo_replicas, rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code,
+        rd_kafka_error_string, rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result,
+        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_log,
+        rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll,
+        rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
@@ -34,6 +36,8 @@ use crate::{
     cause::{Cause, cause},
 };
 
+pub(crate) use configs::{alter_configs, describe_configs};
+
 pub(crate) type Client = AdminClient<DefaultClientContext>;
 
 /// A topic as the broker tells it.
@@ -43,6 +47,8 @@ pub struct TopicDescription {
     pub topic_id: String,
     /// How many partitions it has.
     pub partitions: i32,
+    /// On how many brokers each partition is kept; where they differ, the fewest.
+    pub replication_factor: i32,
 }
 
 /// The answer to one admin call.
@@ -153,10 +159,16 @@ pub(crate) fn describe_topics(
             match code {
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     let mut partitions = 0;
-                    rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                    let first = rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                    let replicas = (0..partitions).map(|partition| {
+                        let mut replicas = 0;
+                        rd_kafka_TopicPartitionInfo_replicas(*first.add(partition), &raw mut replicas);
+                        replicas
+                    });
+                    let replication_factor = i32::try_from(replicas.min().unwrap_or_default()).unwrap_or(i32::MAX);
                     let topic_id = text(rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic)));
                     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-                    found.insert(name, TopicDescription { topic_id, partitions });
+                    found.insert(name, TopicDescription { topic_id, partitions, replication_factor });
                 }
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {}
                 _ => {

@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
-    controller::{build::processor_selector, topics::Problem, validate::Invalid},
+    controller::{
+        build::processor_selector,
+        topics::{Problem, plan::Difference},
+        validate::Invalid,
+    },
     crd::{SmsPipelineStatus, TopicStatus},
 };
 
@@ -148,7 +152,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Tls { .. }) => "KafkaTlsFailed",
                 Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
                 Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
-                Problem::Refused(_) => "PartitionGrowthForbidden",
+                Problem::Refused(differences) => differences.first().map_or("TopicsDiffer", Difference::reason),
                 Problem::Pending => "TopicsPending",
             };
             let advice = match problem {
