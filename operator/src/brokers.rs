@@ -9,7 +9,7 @@ use kafka::{Admin, Settings};
 
 use crate::{
     controller::{
-        topics::{self, Problem},
+        topics::{self, Problem, Topics},
         validate::ValidatedPipeline,
     },
     crd::TopicStatus,
@@ -37,8 +37,8 @@ impl Brokers {
     }
 
     /// Makes the topics of a pipeline as wanted.
-    pub async fn ensure_topics(&self, pipeline: &ValidatedPipeline) -> Result<Vec<TopicStatus>, Problem> {
-        topics::ensure(&self.admin(pipeline)?, &pipeline.topics, &pipeline.known_topics).await
+    pub async fn ensure_topics(&self, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
+        topics::ensure(&self.admin(pipeline)?, pipeline).await
     }
 
     /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.

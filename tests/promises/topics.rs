@@ -30,6 +30,8 @@ async fn a_new_retention_is_carried_out_and_a_setting_of_somebody_else_stays() {
     })
     .await;
     assert_eq!(config["segment.bytes"], "2000000");
+    let (status, _, message) = pipeline.condition("KafkaSettingsSafe").expect("the condition is there");
+    assert_eq!(status, "True", "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

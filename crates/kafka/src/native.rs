@@ -18,14 +18,14 @@ use rdkafka::{
     bindings::{
         rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
         rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_ListOffsets,
-        rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition,
+        rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition, rd_kafka_Node_id,
         rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
         rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
-        rd_kafka_TopicPartitionInfo_replicas, rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code,
-        rd_kafka_error_string, rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result,
-        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_log,
-        rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll,
-        rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
+        rd_kafka_TopicPartitionInfo_leader, rd_kafka_TopicPartitionInfo_replicas, rd_kafka_Uuid_base64str,
+        rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string, rd_kafka_event_DescribeTopics_result,
+        rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string,
+        rd_kafka_event_log, rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new,
+        rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
@@ -49,6 +49,8 @@ pub struct TopicDescription {
     pub partitions: i32,
     /// On how many brokers each partition is kept; where they differ, the fewest.
     pub replication_factor: i32,
+    /// A broker that serves it: the leader of the first partition that has one.
+    pub leader: Option<i32>,
 }
 
 /// The answer to one admin call.
@@ -166,9 +168,12 @@ pub(crate) fn describe_topics(
                         replicas
                     });
                     let replication_factor = i32::try_from(replicas.min().unwrap_or_default()).unwrap_or(i32::MAX);
+                    let mut leaders =
+                        (0..partitions).map(|partition| rd_kafka_TopicPartitionInfo_leader(*first.add(partition)));
+                    let leader = leaders.find(|node| !node.is_null()).map(|node| rd_kafka_Node_id(node));
                     let topic_id = text(rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic)));
                     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-                    found.insert(name, TopicDescription { topic_id, partitions, replication_factor });
+                    found.insert(name, TopicDescription { topic_id, partitions, replication_factor, leader });
                 }
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {}
                 _ => {

@@ -4,15 +4,21 @@
 //! Never shrinks, and never touches a setting that the pipeline does not name. [`plan`] is pure; [`ensure`] does what it
 //! says. Topics are deleted by [`delete`] only, for a pipeline that goes and asks for it.
 
+mod group;
 pub mod plan;
+mod safety;
 
 use std::collections::BTreeMap;
 
-use kafka::{Admin, Configurable};
+use kafka::{Admin, Config, Configurable};
 
-use crate::{controller::validate::WantedTopics, crd::TopicStatus};
+use crate::{
+    controller::validate::{ValidatedPipeline, WantedTopics},
+    crd::{GroupProtocol, TopicStatus},
+};
 
-use plan::{Difference, Found, KnownTopics, Plan};
+use plan::{Difference, Found, Plan};
+pub use safety::Safety;
 
 /// Why the topics are not as wanted.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +34,18 @@ pub enum Problem {
     Pending,
 }
 
+/// Topics as they are wanted, and what was found on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// The topics as Kafka tells them.
+    pub topics: Vec<TopicStatus>,
+    /// Whether the brokers' settings endanger messages, or why that is not known.
+    pub safety: Result<Safety, String>,
+}
+
 /// Makes the topics as wanted and tells how they are then.
-pub async fn ensure(admin: &Admin, wanted: &WantedTopics, known: &KnownTopics) -> Result<Vec<TopicStatus>, Problem> {
+pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
+    let (wanted, known) = (&pipeline.topics, &pipeline.known_topics);
     let names: Vec<String> = wanted.all().map(|topic| topic.name.clone()).into();
     let mut found = look(admin, &names).await?;
     let Plan { create, grow, alter, refused } = plan::plan(wanted, known, &found);
@@ -63,7 +79,34 @@ pub async fn ensure(admin: &Admin, wanted: &WantedTopics, known: &KnownTopics) -
         topic_id: description.topic_id,
         partitions: description.partitions,
     };
-    Ok(found.into_iter().map(status).collect())
+    let safety = settle(admin, pipeline, &found).await.map_err(|error| error.to_string());
+    Ok(Topics { topics: found.into_iter().map(status).collect(), safety })
+}
+
+/// Sets what the group shall have, and judges the settings of the brokers by those of one. A user of a Kafka that is not
+/// his own may not be allowed to read them, which is no reason to hold up his pipeline.
+async fn settle(
+    admin: &Admin,
+    pipeline: &ValidatedPipeline,
+    topics: &BTreeMap<String, Found>,
+) -> Result<Safety, kafka::Error> {
+    let Some(broker) = topics.values().find_map(|topic| topic.description.leader) else {
+        return Err(kafka::Error::Call { call: "DescribeConfigs", reason: "no partition has a leader".to_owned() });
+    };
+    let broker = one(admin, Configurable::Broker(broker)).await?;
+    if pipeline.group_protocol == GroupProtocol::Consumer {
+        let group = Configurable::Group(pipeline.consumer_group.clone());
+        let settings = group::differing(&broker, &one(admin, group.clone()).await?);
+        if !settings.is_empty() {
+            tracing::info!(group = pipeline.consumer_group, ?settings, "setting what differs");
+            admin.alter_configs(BTreeMap::from([(group, settings)])).await?;
+        }
+    }
+    Ok(safety::judge(&broker, topics, pipeline.group_protocol))
+}
+
+async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Error> {
+    Ok(admin.describe_configs(vec![resource]).await?.pop().unwrap_or_default())
 }
 
 /// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer the

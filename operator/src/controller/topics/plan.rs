@@ -220,7 +220,8 @@ mod tests {
             let mut config: Config =
                 topic.config.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             config.insert("segment.bytes".to_owned(), "1000000".to_owned());
-            let description = TopicDescription { topic_id: id(&topic.name), partitions, replication_factor };
+            let description =
+                TopicDescription { topic_id: id(&topic.name), partitions, replication_factor, leader: Some(1) };
             (topic.name.clone(), Found { description, config })
         };
         wanted(partitions, PartitionGrowth::Forbid).all().map(describe).into()
