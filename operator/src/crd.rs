@@ -7,6 +7,7 @@
 mod api;
 mod http_provider;
 mod kafka;
+mod kafka_security;
 mod messages;
 mod processor;
 mod status;
@@ -19,7 +20,10 @@ pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,
 };
-pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
+pub use kafka::{GroupProtocol, Kafka, OnDelete, PartitionGrowth, Topics};
+pub use kafka_security::{
+    KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecretRef, KafkaSecurity, KafkaTls, SaslMechanism,
+};
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
 pub use status::{SmsPipelineStatus, TopicStatus};

@@ -9,5 +9,7 @@ mod delivery;
 mod ingest;
 mod providers;
 mod repository;
+mod secured_kafka;
+mod topics;
 mod tracing;
 mod up;

@@ -6,6 +6,7 @@
 mod api;
 #[cfg(test)]
 mod golden;
+mod kafka;
 mod metadata;
 mod pod;
 mod processor;

@@ -17,7 +17,10 @@ use k8s_openapi::{
     },
 };
 
-use super::metadata::{metadata, selector};
+use super::{
+    kafka,
+    metadata::{metadata, selector},
+};
 use crate::controller::validate::{ValidatedPipeline, Workload};
 
 /// One port of a container.
@@ -131,7 +134,7 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
 
 fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
     let mut variables: Vec<_> = pod.environment.iter().map(|(name, value)| environment(name, value)).collect();
-    variables.push(environment("KAFKA_BOOTSTRAP_SERVERS", &pipeline.bootstrap_servers));
+    variables.extend(kafka::environment(pipeline).into_iter().map(|(name, value)| environment(name, value)));
     let topics = &pipeline.topics;
     for (name, topic) in [
         ("REQUESTS_TOPIC", &topics.requests),
