@@ -8,6 +8,7 @@ mod api;
 mod http_provider;
 mod kafka;
 mod messages;
+mod pod_options;
 mod processor;
 mod status;
 
@@ -21,6 +22,7 @@ pub use http_provider::{
 };
 pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
 pub use messages::{Messages, NumberValidation, RetryFailed};
+pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
 pub use status::{SmsPipelineStatus, TopicStatus};
 
@@ -148,5 +150,12 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(committed == generated, "{path} is stale: run cargo xtask crds");
         }
+    }
+
+    /// `kubectl apply` keeps all of it in an annotation, whose size is limited.
+    #[test]
+    fn the_crd_is_small_enough_for_client_side_apply() {
+        let annotation = serde_json::to_string(&SmsPipeline::crd()).expect("the CRD encodes");
+        assert!(annotation.len() < 262_144, "{} bytes", annotation.len());
     }
 }

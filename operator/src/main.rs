@@ -21,7 +21,7 @@ use telemetry::{Health, Telemetry, server, shutdown};
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(settings) => run(settings).await,
-        Command::Local(settings) => run_local(settings).await,
+        Command::Local(settings) => Box::pin(run_local(settings)).await,
         Command::Crd => print_crd(),
     };
     match result {

@@ -13,6 +13,7 @@ mod provider;
 mod secret;
 mod service;
 mod service_account;
+pub(super) mod strategic_merge;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -21,7 +22,9 @@ use k8s_openapi::api::{
 
 use crate::controller::validate::ValidatedPipeline;
 
-pub use metadata::{COMPONENT_LABEL, PROCESSOR_COMPONENT, processor_selector};
+pub(super) use api::MIGRATE_CONTAINER;
+pub(super) use metadata::selector;
+pub use metadata::{API_COMPONENT, COMPONENT_LABEL, PROCESSOR_COMPONENT, processor_selector};
 pub use pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT};
 
 /// Every object that should exist for one pipeline.
@@ -61,8 +64,11 @@ mod tests {
     use k8s_openapi::api::core::v1::PodSpec;
 
     fn built(pipeline: &SmsPipeline) -> Desired {
-        let images = DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() };
-        build(&validate(pipeline, &referenced(), &images).expect("usable"))
+        build(&validate(pipeline, &referenced(), &images()).expect("usable"))
+    }
+
+    fn images() -> DefaultImages {
+        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
     }
 
     fn pod(deployment: &Deployment) -> &PodSpec {
@@ -116,6 +122,48 @@ mod tests {
         assert!(!text.contains(r#"{\"keys\""#), "{text}");
         let processor = self::built(&pipeline_with_http_provider()).processor;
         assert!(!serde_json::to_string(&processor).expect("Deployment encodes").contains("hunter2"));
+    }
+
+    #[test]
+    fn no_variable_that_the_operator_sets_can_be_set_by_a_pipeline() {
+        let mut traced = pipeline_with_api_keys();
+        traced.spec.telemetry.otlp_endpoint = Some("http://collector:4317".to_owned());
+        for pipeline in [pipeline(), traced, pipeline_with_http_provider()] {
+            let desired = built(&pipeline);
+            let variables = |deployment| pod(deployment).containers[0].env.clone().unwrap_or_default();
+            for variable in variables(&desired.api) {
+                let mut pipeline = pipeline.clone();
+                pipeline.spec.api.pods.env = vec![variable.clone()];
+                assert!(validate(&pipeline, &referenced(), &images()).is_err(), "{}", variable.name);
+            }
+            for variable in variables(&desired.processor) {
+                let mut pipeline = pipeline.clone();
+                pipeline.spec.processor.pods.env = vec![variable.clone()];
+                assert!(validate(&pipeline, &referenced(), &images()).is_err(), "{}", variable.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_pipeline_says_of_its_pods_reaches_them_and_the_template_has_the_last_word() {
+        let mut pipeline = pipeline();
+        pipeline.spec.processor.pods = serde_json::from_value(serde_json::json!({
+            "serviceAccountName": "existing",
+            "podAnnotations": { "team": "billing" },
+            "env": [{ "name": "RUST_LOG", "value": "debug" }],
+            "topologySpreadConstraints": [],
+            "podTemplate": { "spec": { "containers": [{ "name": "processor", "image": "other:1" }] } },
+        }))
+        .expect("pod options");
+        let desired = built(&pipeline);
+        let pod = pod(&desired.processor);
+        assert_eq!(pod.service_account_name.as_deref(), Some("existing"));
+        let accounts: Vec<_> = desired.service_accounts.iter().map(kube::ResourceExt::name_any).collect();
+        assert_eq!(accounts, ["notifications-api"]);
+        assert_eq!(pod.containers[0].image.as_deref(), Some("other:1"));
+        let variables = pod.containers[0].env.iter().flatten();
+        assert_eq!(variables.filter(|variable| variable.name == "RUST_LOG").count(), 1);
+        assert!(pod.topology_spread_constraints.iter().flatten().next().is_none());
     }
 
     #[test]

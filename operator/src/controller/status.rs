@@ -126,6 +126,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoApiKeys { .. } => "InvalidApiKeys",
                 Invalid::NoText { .. } => "InvalidSecret",
                 Invalid::NoAuthentication => "InvalidAuthentication",
+                Invalid::PodOption { .. } => "InvalidPodOption",
             };
             is_not(reason, invalid.to_string())
         }

@@ -3,6 +3,7 @@
 //! The API server has checked the rules of one object (`crd.rs`); here comes what needs more than the
 //! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
 
+mod pod_options;
 mod secrets;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -13,6 +14,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     controller::{
+        build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
     },
@@ -22,6 +24,7 @@ use crate::{
     },
 };
 
+pub use pod_options::PodOptions;
 pub use secrets::Invalid;
 
 /// What the user asked for, proven usable.
@@ -93,12 +96,14 @@ pub enum Authentication {
 }
 
 /// One Deployment to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// How many replicas run.
     pub replicas: i32,
     /// Container image.
     pub image: String,
+    /// What its pods are told.
+    pub pods: PodOptions,
 }
 
 /// The topics of one pipeline.
@@ -154,6 +159,7 @@ pub fn validate(
         api: Workload {
             replicas: spec.api.replicas,
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
+            pods: pod_options::pod_options(&spec.api.pods, API_COMPONENT)?,
         },
         authentication,
         rate_limit: spec.api.rate_limit,
@@ -161,6 +167,7 @@ pub fn validate(
         processor: Workload {
             replicas: spec.processor.replicas,
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
+            pods: pod_options::pod_options(&spec.processor.pods, PROCESSOR_COMPONENT)?,
         },
         max_in_flight: spec.processor.max_in_flight,
         ordering: spec.processor.ordering,

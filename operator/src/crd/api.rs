@@ -1,8 +1,10 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PodOptions;
+
 /// The HTTP API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiWorkload {
     /// How many API replicas run.
@@ -19,6 +21,9 @@ pub struct ApiWorkload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RateLimit")]
     pub rate_limit: Option<RateLimit>,
+    /// What its pods are told.
+    #[serde(flatten)]
+    pub pods: PodOptions,
 }
 
 /// Who may use the API: exactly one of `apiKeysSecretRef` and `anonymous`.

@@ -10,7 +10,7 @@ use crate::controller::validate::ValidatedPipeline;
 /// Kubernetes documentation.
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// The component of the HTTP API.
-pub(super) const API_COMPONENT: &str = "api";
+pub const API_COMPONENT: &str = "api";
 /// The component of the processors.
 pub const PROCESSOR_COMPONENT: &str = "processor";
 
@@ -31,7 +31,7 @@ pub(super) fn metadata(pipeline: &ValidatedPipeline, name: &str, component: &str
 }
 
 /// The labels that select the pods of one component. They can never change: a Deployment's selector is immutable.
-pub(super) fn selector(pipeline: &str, component: &str) -> BTreeMap<String, String> {
+pub(in crate::controller) fn selector(pipeline: &str, component: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (NAME_LABEL.to_owned(), "sms-pipeline".to_owned()),
         (INSTANCE_LABEL.to_owned(), pipeline.to_owned()),
