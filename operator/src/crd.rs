@@ -5,6 +5,7 @@
 //! need more than the object itself live in `controller/validate.rs`.
 
 mod api;
+mod exposure;
 mod http_provider;
 mod kafka;
 mod messages;
@@ -15,7 +16,8 @@ mod status;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use api::{Anonymous, ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use exposure::{HttpRoute, Ingress, ParentRef};
 pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,

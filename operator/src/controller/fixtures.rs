@@ -23,6 +23,12 @@ pub(crate) fn pipeline_with_http_provider() -> SmsPipeline {
     read(include_str!("../../../crds/examples/twilio.yaml"))
 }
 
+/// The one in `crds/examples` of this name.
+pub(crate) fn example_pipeline(name: &str) -> SmsPipeline {
+    let path = format!("{}/../crds/examples/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    read(&std::fs::read_to_string(path).expect("the example is there"))
+}
+
 fn read(example: &str) -> SmsPipeline {
     yaml::read(example)
         .map(|mut pipeline: SmsPipeline| {

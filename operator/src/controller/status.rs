@@ -37,7 +37,7 @@ impl Default for Findings {
 }
 
 /// The two workloads as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workloads {
     /// The HTTP API.
     pub api: WorkloadState,

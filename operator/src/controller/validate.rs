@@ -19,8 +19,9 @@ use crate::{
         names::Names,
     },
     crd::{
-        ApiKeysSecretRef, GroupProtocol, NumberValidation, OnUnknownOutcome, Ordering, PartitionGrowth, Provider,
-        RateLimit, RetryFailed, SecretKeyRef, SmsPipeline, Topics,
+        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, NumberValidation,
+        OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed, SecretKeyRef, SmsPipeline,
+        Topics,
     },
 };
 
@@ -56,6 +57,10 @@ pub struct ValidatedPipeline {
     pub authentication: Authentication,
     /// How many requests an API key may make.
     pub rate_limit: Option<RateLimit>,
+    /// An Ingress that leads to the API.
+    pub ingress: Option<Ingress>,
+    /// An HTTPRoute that leads to the API.
+    pub http_route: Option<HttpRoute>,
     /// Which numbers the API accepts.
     pub number_validation: NumberValidation,
     /// The fleet of processors.
@@ -99,11 +104,30 @@ pub enum Authentication {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// How many replicas run.
-    pub replicas: i32,
+    pub replicas: Replicas,
     /// Container image.
     pub image: String,
     /// What its pods are told.
     pub pods: PodOptions,
+}
+
+/// How many replicas of a workload run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// So many.
+    Fixed(i32),
+    /// As many as a HorizontalPodAutoscaler finds right.
+    ByCpu(ApiAutoscaling),
+}
+
+impl Replicas {
+    /// How many run until somebody else says how many.
+    pub fn at_first(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::ByCpu(autoscaling) => autoscaling.min_replicas,
+        }
+    }
 }
 
 /// The topics of one pipeline.
@@ -157,15 +181,17 @@ pub fn validate(
         consumer_group: consumer_group(&spec.kafka.topics),
         topics: WantedTopics::from(&spec.kafka.topics),
         api: Workload {
-            replicas: spec.api.replicas,
+            replicas: api_replicas(&spec.api),
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
             pods: pod_options::pod_options(&spec.api.pods, API_COMPONENT)?,
         },
         authentication,
         rate_limit: spec.api.rate_limit,
+        ingress: spec.api.ingress.clone(),
+        http_route: spec.api.http_route.clone(),
         number_validation: spec.messages.number_validation,
         processor: Workload {
-            replicas: spec.processor.replicas,
+            replicas: Replicas::Fixed(spec.processor.replicas),
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
             pods: pod_options::pod_options(&spec.processor.pods, PROCESSOR_COMPONENT)?,
         },
@@ -184,6 +210,13 @@ pub fn validate(
         name,
         namespace,
     })
+}
+
+fn api_replicas(spec: &ApiWorkload) -> Replicas {
+    match (spec.autoscaling, spec.replicas) {
+        (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
+        (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
+    }
 }
 
 /// How long an attempt takes at most.
@@ -262,6 +295,14 @@ mod tests {
         let validated = validate(&pipeline(), &referenced(), &images()).expect("usable");
         let names: Vec<_> = validated.topics.all().map(|topic| topic.name.clone()).into();
         assert_eq!(names, ["sms.requests", "sms.high-priority", "sms.low-priority", "sms-requests-dlq"]);
+    }
+
+    #[test]
+    fn one_api_runs_where_the_pipeline_says_nothing_of_how_many() {
+        let mut pipeline = pipeline();
+        pipeline.spec.api.replicas = None;
+        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+        assert_eq!(validated.api.replicas, Replicas::Fixed(1));
     }
 
     #[test]

@@ -58,14 +58,28 @@ pub struct PodOptions {
 pub struct Resources {
     /// What a node must have free, such as `{ cpu: 250m, memory: 256Mi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, string(self[name]).matches('^[0-9]+([.][0-9]+)?([mkMGTPE]|[KMGTPE]i)?$'))").message("requests must be quantities: a number, with a unit such as m, Mi or Gi where needed, as in 250m, 1 or 512Mi"))]
-    #[schemars(extend("maxProperties" = 20))]
+    #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, IntOrString>,
     /// What it cannot exceed, such as `{ memory: 1Gi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, string(self[name]).matches('^[0-9]+([.][0-9]+)?([mkMGTPE]|[KMGTPE]i)?$'))").message("limits must be quantities: a number, with a unit such as m, Mi or Gi where needed, as in 250m, 1 or 512Mi"))]
-    #[schemars(extend("maxProperties" = 20))]
+    #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, IntOrString>,
+}
+
+impl Resources {
+    /// Both fields by their names.
+    pub fn fields(&self) -> [(&'static str, &BTreeMap<String, IntOrString>); 2] {
+        [("requests", &self.requests), ("limits", &self.limits)]
+    }
+}
+
+/// A number, with a unit where needed. A rule of CEL would cost more than the API server allows, because it cannot know how
+/// long such a value is at most.
+const QUANTITY: &str = "^[0-9]+([.][0-9]+)?([mkMGTPE]|[KMGTPE]i)?$";
+
+fn quantities(_: &mut SchemaGenerator) -> Schema {
+    let quantity = json_schema!({ "x-kubernetes-int-or-string": true, "pattern": QUANTITY });
+    json_schema!({ "type": "object", "additionalProperties": quantity })
 }
 
 /// The schema of these would be larger than that of all else; `controller/validate.rs` reads them strictly.

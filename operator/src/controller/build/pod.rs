@@ -1,6 +1,6 @@
 //! What the pods of both workloads have in common.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use k8s_openapi::{
     api::{
@@ -20,7 +20,7 @@ use k8s_openapi::{
 use serde_json::{Map, Value};
 
 use super::{
-    metadata::{metadata, selector},
+    metadata::{matching, metadata, selector},
     strategic_merge,
 };
 use crate::controller::validate::{PodOptions, ValidatedPipeline, Workload};
@@ -80,20 +80,20 @@ pub(super) fn environment(name: &str, value: impl Into<String>) -> EnvVar {
 }
 
 pub(super) fn deployment(pipeline: &ValidatedPipeline, pod: &Pod) -> Deployment {
-    let (labels, options) = (selector(&pipeline.name, pod.component), &pod.workload.pods);
+    let options = &pod.workload.pods;
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(labels.clone()),
+            labels: Some(selector(&pipeline.name, pod.component)),
             annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod_spec(pipeline, pod, &labels)),
+        spec: Some(pod_spec(pipeline, pod)),
     };
     Deployment {
         metadata: metadata(pipeline, &pod.name, pod.component),
         spec: Some(DeploymentSpec {
-            replicas: Some(pod.workload.replicas),
-            selector: matching(&labels),
+            replicas: Some(pod.workload.replicas.at_first()),
+            selector: matching(&pipeline.name, pod.component),
             template: match &options.template {
                 Some(patch) => patched(&template, patch),
                 None => template,
@@ -113,11 +113,7 @@ fn patched(template: &PodTemplateSpec, patch: &Map<String, Value>) -> PodTemplat
     serde_json::from_value(Value::Object(merged)).expect("a pod template and a checked patch make a pod template")
 }
 
-fn matching(labels: &BTreeMap<String, String>) -> LabelSelector {
-    LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() }
-}
-
-fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod, labels: &BTreeMap<String, String>) -> PodSpec {
+fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
     let options = &pod.workload.pods;
     let container = |name: &str, command: &[&str]| Container {
         name: name.to_owned(),
@@ -156,26 +152,26 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod, labels: &BTreeMap<String, S
         node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
         tolerations: (!options.tolerations.is_empty()).then(|| options.tolerations.clone()),
         affinity: options.affinity.clone(),
-        topology_spread_constraints: Some(spread(options, labels)),
+        topology_spread_constraints: Some(spread(options, &matching(&pipeline.name, pod.component))),
         ..PodSpec::default()
     }
 }
 
 /// Over hosts as evenly as can be, where the pipeline says nothing else; pods of another template do not count, because
 /// they are about to end.
-fn spread(options: &PodOptions, labels: &BTreeMap<String, String>) -> Vec<TopologySpreadConstraint> {
+fn spread(options: &PodOptions, pods: &LabelSelector) -> Vec<TopologySpreadConstraint> {
     let Some(constraints) = &options.topology_spread_constraints else {
         return vec![TopologySpreadConstraint {
             topology_key: "kubernetes.io/hostname".to_owned(),
             max_skew: 1,
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            label_selector: Some(matching(labels)),
+            label_selector: Some(pods.clone()),
             match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
             ..TopologySpreadConstraint::default()
         }];
     };
     let of_these_pods = |constraint: &TopologySpreadConstraint| TopologySpreadConstraint {
-        label_selector: Some(constraint.label_selector.clone().unwrap_or_else(|| matching(labels))),
+        label_selector: Some(constraint.label_selector.clone().unwrap_or_else(|| pods.clone())),
         ..constraint.clone()
     };
     constraints.iter().map(of_these_pods).collect()

@@ -73,6 +73,9 @@ const RESERVED: [&str; 31] = [
     "TRACE_SAMPLE_PERCENT",
 ];
 
+/// Units of quantities; bytes have none.
+const UNITS: [&str; 14] = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
 /// Proves the options of `spec.<component>` usable.
 pub(super) fn pod_options(spec: &crd::PodOptions, component: &'static str) -> Result<PodOptions, Invalid> {
     let refused = |field: &str, problem| Invalid::PodOption { field: format!("spec.{component}.{field}"), problem };
@@ -80,6 +83,14 @@ pub(super) fn pod_options(spec: &crd::PodOptions, component: &'static str) -> Re
         if RESERVED.contains(&variable.name.as_str()) {
             let problem = format!("{} is set by the operator: take it out", variable.name);
             return Err(refused(&format!("env[{number}].name"), problem));
+        }
+    }
+    for (field, quantities) in spec.resources.iter().flat_map(crd::Resources::fields) {
+        for (name, quantity) in quantities {
+            if !is_quantity(quantity) {
+                let problem = "must be a number, with a unit where needed, as in 250m, 1 or 512Mi".to_owned();
+                return Err(refused(&format!("resources.{field}.{name}"), problem));
+            }
         }
     }
     let affinity = spec.affinity.clone().map(|affinity| read_strictly(Value::Object(affinity)));
@@ -98,6 +109,20 @@ pub(super) fn pod_options(spec: &crd::PodOptions, component: &'static str) -> Re
         environment: spec.env.clone(),
         template,
     })
+}
+
+/// Whether Kubernetes reads it as a quantity; the same as the schema's pattern, for who reads no schema.
+fn is_quantity(value: &IntOrString) -> bool {
+    let text = match value {
+        IntOrString::Int(number) => return *number >= 0,
+        IntOrString::String(text) => text,
+    };
+    let unit = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        number.split_once('.').map_or_else(|| digits(number), |(whole, rest)| digits(whole) && digits(rest));
+    is_number && UNITS.contains(&unit)
 }
 
 /// A processor's limits are those of ADR-007. One of CPU makes replicas alike, whatever else a node has to do, which is
@@ -195,108 +220,4 @@ fn with_texts_for_quantities(template: &Map<String, Value>) -> Map<String, Value
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(options: Value) -> crd::PodOptions {
-        serde_json::from_value(options).expect("pod options")
-    }
-
-    #[track_caller]
-    fn check_refused(spec: Value, expected: &str) {
-        let refused = pod_options(&options(spec), API_COMPONENT).expect_err("not usable");
-        assert_eq!(refused.to_string(), expected);
-    }
-
-    #[test]
-    fn a_variable_that_the_operator_sets_is_refused_by_its_name() {
-        check_refused(
-            json!({ "env": [{ "name": "RUST_LOG", "value": "debug" }, { "name": "ANONYMOUS", "value": "true" }] }),
-            "spec.api.env[1].name: ANONYMOUS is set by the operator: take it out",
-        );
-    }
-
-    #[test]
-    fn a_processor_has_the_resources_of_the_decision_record() {
-        let options = pod_options(&options(json!({})), PROCESSOR_COMPONENT).expect("usable");
-        let limits = json!(options.resources.limits);
-        assert_eq!(limits, json!({ "cpu": "1", "memory": "1Gi" }));
-    }
-
-    #[test]
-    fn resources_that_are_given_stand_in_place_of_the_defaults() {
-        let resources = json!({ "resources": { "requests": { "cpu": 2 }, "limits": { "memory": "2Gi" } } });
-        let options = pod_options(&options(resources), PROCESSOR_COMPONENT).expect("usable");
-        assert_eq!(json!(options.resources), json!({ "requests": { "cpu": "2" }, "limits": { "memory": "2Gi" } }));
-    }
-
-    #[test]
-    fn an_affinity_that_kubernetes_does_not_know_is_refused_by_its_place() {
-        check_refused(
-            json!({ "affinity": { "nodeAfinity": {} } }),
-            r#"spec.api.affinity: unknown field "nodeAfinity""#,
-        );
-        check_refused(
-            json!({ "affinity": { "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": 3 } } }),
-            "spec.api.affinity: podAffinity.requiredDuringSchedulingIgnoredDuringExecution: \
-             invalid type: integer `3`, expected a sequence",
-        );
-    }
-
-    #[test]
-    fn a_template_that_kubernetes_does_not_know_is_refused_by_its_place() {
-        for (template, expected) in [
-            (json!({ "spec": { "hostNetworking": true } }), r#"unknown field "spec.hostNetworking""#),
-            (
-                json!({ "spec": { "containers": [{ "name": "api", "tty": "yes" }] } }),
-                "spec.containers[0].tty: invalid type: string \"yes\", expected a boolean",
-            ),
-            (
-                json!({ "spec": { "containers": [{ "image": "x" }] } }),
-                "spec.containers[0] has no name, by which it would be found",
-            ),
-        ] {
-            check_refused(json!({ "podTemplate": template }), &format!("spec.api.podTemplate: {expected}"));
-        }
-    }
-
-    #[test]
-    fn a_template_cannot_take_our_container_or_labels_away() {
-        for (template, expected) in [
-            (
-                json!({ "spec": { "containers": [{ "name": "api", "$patch": "delete" }] } }),
-                "spec.containers must keep the container \"api\"",
-            ),
-            (
-                json!({ "metadata": { "labels": { "app.kubernetes.io/component": "web" } } }),
-                "metadata.labels must leave app.kubernetes.io/component as it is: it tells whose pods they are",
-            ),
-            (
-                json!({ "metadata": { "$patch": "delete" } }),
-                "metadata.labels must leave app.kubernetes.io/component as it is: it tells whose pods they are",
-            ),
-            (
-                json!({ "spec": { "containers": [{ "name": "apl", "tty": true }] } }),
-                "container \"apl\" has no image, and is none of the operator's",
-            ),
-        ] {
-            check_refused(json!({ "podTemplate": template }), &format!("spec.api.podTemplate: {expected}"));
-        }
-    }
-
-    #[test]
-    fn a_template_may_add_and_take_away_what_is_not_ours() {
-        let template = json!({
-            "metadata": { "labels": { "team": "billing" } },
-            "spec": {
-                "priorityClassName": "high",
-                "containers": [
-                    { "name": "api", "resources": { "limits": { "cpu": 2 } }, "lifecycle": { "$patch": "delete" } },
-                    { "name": "proxy", "image": "proxy:1", "ports": [{ "containerPort": 9999 }] },
-                ],
-                "initContainers": [{ "name": "migrate", "env": [{ "name": "RUST_LOG", "value": "debug" }] }],
-            },
-        });
-        assert!(pod_options(&options(json!({ "podTemplate": template })), API_COMPONENT).is_ok());
-    }
-}
+mod tests;
