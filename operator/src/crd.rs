@@ -11,6 +11,8 @@ mod kafka;
 mod messages;
 mod pod_options;
 mod processor;
+#[cfg(test)]
+mod rules;
 mod status;
 
 use kube::{CustomResource, KubeSchema};

@@ -10,5 +10,6 @@ mod ingest;
 mod objects;
 mod providers;
 mod repository;
+mod rules;
 mod tracing;
 mod up;
