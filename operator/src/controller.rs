@@ -1,7 +1,7 @@
 //! The reconciler: an `SmsPipeline` becomes topics and objects, and its status tells how far that has come.
 //!
 //! [`reconcile`] reads as its five steps. The middle ones are pure; a Kubernetes client is used only in
-//! `dereference`, `apply` and here.
+//! `dereference`, `apply`, `watches` and here.
 
 pub mod apply;
 pub mod build;

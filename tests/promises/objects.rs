@@ -129,6 +129,25 @@ async fn whatever_somebody_changes_or_deletes_is_restored_within_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_everything_is_made_nothing_is_written_any_more() {
+    let (applied, _) = autoscaled().await;
+    let versions = || {
+        let version =
+            |(name, _): &(&str, Value)| find(&applied.cluster, name)?["metadata"]["resourceVersion"].take().into();
+        objects().iter().map(version).collect::<Vec<Option<Value>>>()
+    };
+    // The controllers of Kubernetes write too, until the Deployments' Pods exist.
+    let settled = eventually("nothing changes any more", LIMIT, async || {
+        let before = versions();
+        applied.reconciled_times(2).await;
+        (versions() == before).then_some(before)
+    })
+    .await;
+    applied.reconciled_times(2).await;
+    assert_eq!(versions(), settled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_longer_wanted_is_deleted_and_what_is_not_ours_stays() {
     let (applied, manifest) = autoscaled().await;
     let cluster = &applied.cluster;

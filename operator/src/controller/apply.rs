@@ -35,12 +35,11 @@ pub async fn apply(client: &Client, served: &BTreeSet<&'static Kind>, desired: &
         let applied = apply_object(client, &object).await?;
         if *object.kind == kinds::DEPLOYMENT {
             let name = applied.name_any();
-            let state = applied.try_parse::<Deployment>().map(|deployment| state(&deployment)).unwrap_or_default();
-            if name == desired.api.name_any() {
-                workloads.api = state;
-            } else {
-                workloads.processor = state;
-            }
+            let workload = if name == desired.api.name_any() { &mut workloads.api } else { &mut workloads.processor };
+            *workload = state(&deployment(applied).map_err(|source| {
+                let kind = object.kind.kind.to_owned();
+                Error::ApplyObject { kind, name, source }
+            })?);
         }
     }
     prune::prune(client, served, desired).await?;
@@ -66,6 +65,10 @@ async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject,
         replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
     }
     api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&desired)).await.map_err(failed)
+}
+
+fn deployment(applied: DynamicObject) -> kube::Result<Deployment> {
+    serde_json::to_value(applied).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)
 }
 
 fn shares_owner(live: &impl ResourceExt, desired: &impl ResourceExt) -> bool {

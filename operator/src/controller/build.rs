@@ -20,7 +20,7 @@ mod provider;
 mod secret;
 mod service;
 mod service_account;
-pub(super) mod strategic_merge;
+pub(crate) mod strategic_merge;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,

@@ -6,7 +6,8 @@ use super::{HttpRoute, Ingress, PodOptions};
 /// The HTTP API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
-    validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))").message("api must not hold both replicas and autoscaling: with autoscaling, minReplicas and maxReplicas bound how many run")
+    validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))").message("api must not hold both replicas and autoscaling: with autoscaling, minReplicas and maxReplicas bound how many run"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)").message("with autoscaling, resources must hold requests.cpu, of which targetCPUPercent is a part")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ApiWorkload {

@@ -41,7 +41,8 @@ pub struct PodOptions {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("serviceAccountName must have characters of a-z, 0-9, '-' and '.', the first and the last a letter or digit"))]
     #[schemars(with = "String", length(max = 253))]
     pub service_account_name: Option<String>,
-    /// More environment variables. What the operator itself sets cannot be set here.
+    /// More environment variables. What the operator itself sets cannot be set here. On one machine, without a cluster,
+    /// those with `valueFrom` are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,

@@ -29,6 +29,11 @@ impl Served {
             Some((asked, kinds)) if asked.elapsed() < KEPT => Ok(kinds.clone()),
             Some(_) | None => {
                 let kinds = discover(client).await?;
+                if known.as_ref().is_none_or(|(_, before)| *before != kinds) {
+                    let absent = kinds::ALL.into_iter().filter(|kind| !kinds.contains(kind)).map(|kind| kind.kind);
+                    let absent: Vec<_> = absent.collect();
+                    tracing::info!(?absent, "objects of kinds that the cluster does not have are left out");
+                }
                 *known = Some((Instant::now(), kinds.clone()));
                 Ok(kinds)
             }

@@ -54,7 +54,12 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             name: "SmsLagUnknown",
             severity: "warning",
             lasting: "10m",
-            expression: format!("absent({} or {})", lag("namespace"), lag("exported_namespace")),
+            // Only where the operator is scraped at all, or was until lately.
+            expression: format!(
+                "count(last_over_time(smspipeline_reconciles_total[1d])) > 0 unless on() ({} or {})",
+                lag("namespace"),
+                lag("exported_namespace")
+            ),
             summary: format!("Nobody knows how far the processors of {name} are behind: the operator or Kafka is away"),
         },
         Alert {
