@@ -244,7 +244,7 @@ async fn write_status(
     findings: &Findings,
 ) -> Result<SmsPipelineStatus, Error> {
     let (name, namespace) = (pipeline.name_any(), pipeline.namespace().unwrap_or_default());
-    if let Some(Ok(Workloads { api, processor })) = &findings.workloads {
+    if let Some(Ok(Workloads { api, processor, left_out: _ })) = &findings.workloads {
         context.metrics.replicas(&namespace, &name, api.existing, processor.existing);
     }
     let before = pipeline.status.as_ref();

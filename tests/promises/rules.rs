@@ -99,3 +99,17 @@ async fn every_rule_of_the_crd_accepts_and_refuses_the_same_on_an_api_server() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quantity_that_kubernetes_would_not_read_is_refused_by_an_api_server() {
+    let cluster = Cluster::namespace().await;
+    for (quantity, accepted) in [("512MB", false), ("\"-1\"", false), ("512Mi", true), ("1", true), ("\"1.5\"", true)] {
+        let manifest = include_str!("../../crds/examples/quickstart.yaml")
+            .replace("  api:\n", &format!("  api:\n    resources: {{ limits: {{ memory: {quantity} }} }}\n"));
+        let file = cluster.file("pipeline.yaml", &manifest);
+        let answer = cluster.try_kubectl(&["apply", "--dry-run=server", "-f", &file.display().to_string()]);
+        let error = String::from_utf8_lossy(&answer.stderr);
+        assert_eq!(answer.status.success(), accepted, "{quantity}: {error}");
+        assert!(accepted || error.contains("spec.api.resources.limits.memory"), "{error}");
+    }
+}

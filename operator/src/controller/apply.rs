@@ -18,7 +18,7 @@ use kube::{
 use crate::controller::{
     Error,
     build::Desired,
-    kinds::{self, Kind, Object, ScaledBy},
+    kinds::{self, Kind, Object, ScaledBy, Wanted},
     status::{WorkloadState, Workloads},
 };
 
@@ -31,7 +31,11 @@ pub const FIELD_MANAGER: &str = "sms-operator";
 /// workloads have come.
 pub async fn apply(client: &Client, served: &BTreeSet<&'static Kind>, desired: &Desired) -> Result<Workloads, Error> {
     let mut workloads = Workloads::default();
-    for object in desired.objects().into_iter().filter(|object| served.contains(object.kind)) {
+    for object in desired.objects() {
+        if !served.contains(object.kind) {
+            workloads.left_out.extend(left_out(&object));
+            continue;
+        }
         let applied = apply_object(client, &object).await?;
         if *object.kind == kinds::DEPLOYMENT {
             let name = applied.name_any();
@@ -65,6 +69,13 @@ async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject,
         replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
     }
     api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&desired)).await.map_err(failed)
+}
+
+/// What is told of an object whose kind the cluster does not have; nothing where nobody has asked for it.
+fn left_out(object: &Object) -> Option<String> {
+    let (kind, name) = (object.kind, object.content.name_any());
+    let sentence = || format!("{} {name:?} is not made: the cluster does not have {}", kind.kind, kind.api_version());
+    (kind.wanted == Wanted::Sometimes).then(sentence)
 }
 
 fn deployment(applied: DynamicObject) -> kube::Result<Deployment> {
@@ -108,6 +119,15 @@ mod tests {
         };
         deployment.metadata.generation = Some(generation);
         deployment
+    }
+
+    #[test]
+    fn what_somebody_asked_for_and_the_cluster_cannot_have_is_told() {
+        let object = |kind| Object::with_spec(kind, &serde_json::json!({ "name": "a" }), &serde_json::json!({}));
+        let told = left_out(&object(&kinds::HTTP_ROUTE));
+        let expected = r#"HTTPRoute "a" is not made: the cluster does not have gateway.networking.k8s.io/v1"#;
+        assert_eq!(told.as_deref(), Some(expected));
+        assert_eq!(left_out(&object(&kinds::POD_MONITOR)), None);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Workloads {
     pub api: WorkloadState,
     /// The fleet of processors.
     pub processor: WorkloadState,
+    /// What was asked for and cannot be made here, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 /// How far a workload has come.
@@ -81,7 +83,7 @@ pub fn summarize(
     let single = [
         ("SecretsResolved", secrets_resolved(findings)),
         ("TopicsReady", topics_ready(findings)),
-        ("ApiAvailable", available(findings, |workloads| &workloads.api, findings.database_unreachable.as_deref())),
+        ("ApiAvailable", api_available(findings)),
         ("ProcessorAvailable", available(findings, |workloads| &workloads.processor, None)),
     ];
     let ready = single.iter().find(|(_, finding)| finding.status != "True").map_or_else(
@@ -150,6 +152,18 @@ fn topics_ready(findings: &Findings) -> Finding {
     }
 }
 
+/// Also tells which ways to the API cannot be made here; it is available without them.
+fn api_available(findings: &Findings) -> Finding {
+    let mut finding = available(findings, |workloads| &workloads.api, findings.database_unreachable.as_deref());
+    if let Some(Ok(workloads)) = &findings.workloads {
+        for sentence in &workloads.left_out {
+            finding.message += "; ";
+            finding.message += sentence;
+        }
+    }
+    finding
+}
+
 fn available(findings: &Findings, which: fn(&Workloads) -> &WorkloadState, cause: Option<&str>) -> Finding {
     let state = match &findings.workloads {
         None => return unknown(),
@@ -210,7 +224,7 @@ mod tests {
                 topic_id: "AAAA".to_owned(),
                 partitions: 6,
             }])),
-            workloads: Some(Ok(Workloads { api: running.clone(), processor: running })),
+            workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
             database_unreachable: None,
         }
     }
@@ -277,6 +291,16 @@ mod tests {
             "ApiAvailable",
             "False ReplicasNotReady: 0 of 2 replicas ready: PostgreSQL at db:5432 does not answer: connection refused",
         );
+    }
+
+    #[test]
+    fn what_cannot_be_made_here_is_told_with_the_api() {
+        let mut findings = findings();
+        if let Some(Ok(workloads)) = &mut findings.workloads {
+            workloads.left_out = vec!["no HTTPRoute here".to_owned()];
+        }
+        check(&findings, "ApiAvailable", "True ReplicasReady: 2 of 2 replicas ready; no HTTPRoute here");
+        check(&findings, "Ready", "True AllReady: everything runs as asked for");
     }
 
     #[test]

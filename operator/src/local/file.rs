@@ -276,6 +276,9 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused() {
         check_refused("replicas: 1", "replica: 1", "unknown field \"spec.api.replica\"");
+        let variable = "replicas: 1\n    env: [{ name: A, valu: b }]";
+        check_refused("replicas: 1", variable, "unknown field \"spec.api.env[0].valu\"");
+        check_refused("metadata:\n", "metadata:\n  lables: {}\n", "unknown field \"metadata.lables\"");
     }
 
     #[test]

@@ -16,6 +16,8 @@ struct Alert {
     lasting: &'static str,
     expression: String,
     summary: String,
+    /// What to look at.
+    advice: &'static str,
 }
 
 /// Alerts for what a pipeline cannot heal by itself. Those of its workloads' metrics find them by the labels that the
@@ -32,7 +34,7 @@ fn rule(pipeline: &ValidatedPipeline, alert: &Alert) -> Value {
         "expr": alert.expression,
         "for": alert.lasting,
         "labels": { "severity": alert.severity, "namespace": pipeline.namespace, "pipeline": pipeline.name },
-        "annotations": { "summary": alert.summary },
+        "annotations": { "summary": alert.summary, "description": alert.advice },
     })
 }
 
@@ -61,6 +63,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
                 lag("exported_namespace")
             ),
             summary: format!("Nobody knows how far the processors of {name} are behind: the operator or Kafka is away"),
+            advice: "See the pipeline's TopicsReady condition and the operator's log. Processors work on meanwhile.",
         },
         Alert {
             name: "SmsReportsHeldUp",
@@ -68,6 +71,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: format!("max({}) == 1", of("sms_report_breaker_open", PROCESSOR_COMPONENT)),
             summary: format!("Processors of {name} take no messages, because the API refuses their delivery reports"),
+            advice: "See why the API is not available; nothing is lost, and processors go on by themselves once it is.",
         },
         Alert {
             name: "SmsQueueFailing",
@@ -75,6 +79,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: format!("sum(rate({}[5m])) > 0", of("sms_queue_failed_total", API_COMPONENT)),
             summary: format!("Messages of {name} are stored, but Kafka does not take them"),
+            advice: "See whether the brokers answer and have enough replicas in sync; messages are sent on once they do.",
         },
         Alert {
             name: "SmsDeadLetters",
@@ -82,6 +87,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: format!("max({}) > 0", of("sms_dead_letters_waiting", API_COMPONENT)),
             summary: format!("Records of {name} could not be processed and wait to be sent again or given up"),
+            advice: "List them with GET /v1/dead-letters, mend the cause, and send them again.",
         },
         Alert {
             name: "SmsApiKeysBroken",
@@ -89,6 +95,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: format!("min({}) == 0", of("api_keys_last_reload_successful", API_COMPONENT)),
             summary: format!("The API of {name} goes on with old keys, because the new ones cannot be read"),
+            advice: "See /readyz of the API for what is wrong with the Secret, and mend it.",
         },
     ];
     if pipeline.processor.replicas.at_first() > 0 {
@@ -98,6 +105,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: down(PROCESSOR_COMPONENT),
             summary: format!("No processor of {name} runs: messages are accepted and not sent"),
+            advice: "See the pipeline's ProcessorAvailable condition and kubectl describe of the pods.",
         });
     }
     if !matches!(pipeline.api.replicas, Replicas::Fixed(0)) {
@@ -107,6 +115,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             lasting: "5m",
             expression: down(API_COMPONENT),
             summary: format!("No API of {name} runs: messages are not accepted"),
+            advice: "See the pipeline's ApiAvailable condition and kubectl describe of the pods.",
         });
     }
     alerts
