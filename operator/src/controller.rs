@@ -1,26 +1,24 @@
 //! The reconciler: an `SmsPipeline` becomes topics and objects, and its status tells how far that has come.
 //!
 //! [`reconcile`] reads as its five steps. The middle ones are pure; a Kubernetes client is used only in
-//! `dereference`, `apply` and here.
+//! `dereference`, `apply`, `watches` and here.
 
 pub mod apply;
 pub mod build;
 pub mod dereference;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod kinds;
 pub mod names;
 pub mod status;
 pub mod topics;
 pub mod validate;
+mod watches;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Service, ServiceAccount},
-};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -36,7 +34,8 @@ use crate::{
     metrics::{Metrics, ReconcileResult},
 };
 
-use apply::FIELD_MANAGER;
+use apply::{FIELD_MANAGER, Served};
+use build::Desired;
 use status::{Findings, Unusable, Workloads};
 use validate::DefaultImages;
 
@@ -53,6 +52,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct Context {
     /// The cluster.
     pub client: Client,
+    /// Which kinds the cluster has.
+    pub served: Served,
     /// Kafka clusters in use.
     pub brokers: Brokers,
     /// Images that run where a pipeline names none.
@@ -90,6 +91,32 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The API server did not tell which kinds it has.
+    #[error("failed to ask which kinds {api_version} has")]
+    Discover {
+        /// The group and version asked for.
+        api_version: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// What was made before could not be looked at.
+    #[error("failed to list the objects of kind {kind} that were made before")]
+    ListObjects {
+        /// Their kind.
+        kind: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// An object that is no longer wanted could not be deleted.
+    #[error("failed to delete {kind} {name:?}, which is no longer wanted")]
+    DeleteObject {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// The status could not be written.
     #[error("failed to write the status of SmsPipeline {name:?}")]
     WriteStatus {
@@ -125,7 +152,7 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
             let desired = build::build(&validated);
             // Side by side: a broker that is away must not keep the objects waiting.
             let (topics, applied) =
-                futures::join!(context.brokers.ensure_topics(&validated), apply::apply(&context.client, &desired));
+                futures::join!(context.brokers.ensure_topics(&validated), apply_objects(&context, &desired));
             findings.topics = Some(topics);
             findings.workloads = Some(match applied {
                 Ok(workloads) => Ok(workloads),
@@ -145,6 +172,11 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
     Ok(Action::requeue(if status::is_ready(&status) { RESYNC } else { WAITING }))
 }
 
+async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
+    let served = context.served.kinds(&context.client).await?;
+    apply::apply(&context.client, &served, desired).await
+}
+
 /// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile.
 pub async fn run(
     pipelines: Api<SmsPipeline>,
@@ -154,14 +186,10 @@ pub async fn run(
     seen: impl FnOnce(Store<SmsPipeline>),
     shutdown: CancellationToken,
 ) {
-    let client = context.client.clone();
     let controller = Controller::new(pipelines, watcher::Config::default());
     let store = controller.store();
     seen(store.clone());
-    let reconciling = controller
-        .owns(within::<Deployment>(&client, namespace), watcher::Config::default())
-        .owns(within::<Service>(&client, namespace), watcher::Config::default())
-        .owns(within::<ServiceAccount>(&client, namespace), watcher::Config::default())
+    let reconciling = watches::own_all(controller, &context, namespace)
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {
@@ -203,6 +231,9 @@ fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>
         Error::ReadSecret { .. }
         | Error::ApplyObject { .. }
         | Error::NameConflict { .. }
+        | Error::Discover { .. }
+        | Error::ListObjects { .. }
+        | Error::DeleteObject { .. }
         | Error::WriteStatus { .. } => Action::requeue(RETRY),
     }
 }
@@ -213,7 +244,7 @@ async fn write_status(
     findings: &Findings,
 ) -> Result<SmsPipelineStatus, Error> {
     let (name, namespace) = (pipeline.name_any(), pipeline.namespace().unwrap_or_default());
-    if let Some(Ok(Workloads { api, processor })) = &findings.workloads {
+    if let Some(Ok(Workloads { api, processor, left_out: _ })) = &findings.workloads {
         context.metrics.replicas(&namespace, &name, api.existing, processor.existing);
     }
     let before = pipeline.status.as_ref();

@@ -5,17 +5,22 @@
 //! need more than the object itself live in `controller/validate.rs`.
 
 mod api;
+mod exposure;
 mod http_provider;
 mod kafka;
 mod kafka_security;
 mod messages;
+mod pod_options;
 mod processor;
+#[cfg(test)]
+mod rules;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use api::{Anonymous, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use api::{Anonymous, ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use exposure::{HttpRoute, Ingress, ParentRef};
 pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,
@@ -25,6 +30,7 @@ pub use kafka_security::{
     KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecretRef, KafkaSecurity, KafkaTls, SaslMechanism,
 };
 pub use messages::{Messages, NumberValidation, RetryFailed};
+pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
 pub use status::{SmsPipelineStatus, TopicStatus};
 
@@ -152,5 +158,12 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(committed == generated, "{path} is stale: run cargo xtask crds");
         }
+    }
+
+    /// `kubectl apply` keeps all of it in an annotation, whose size is limited.
+    #[test]
+    fn the_crd_is_small_enough_for_client_side_apply() {
+        let annotation = serde_json::to_string(&SmsPipeline::crd()).expect("the CRD encodes");
+        assert!(annotation.len() < 262_144, "{} bytes", annotation.len());
     }
 }

@@ -128,7 +128,7 @@ impl Pipeline {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.read_edit();
-            match self.reconcile(&metrics).await {
+            match Box::pin(self.reconcile(&metrics)).await {
                 Ok(()) => metrics.reconciled(ReconcileResult::done),
                 Err(error) => {
                     metrics.reconciled(ReconcileResult::failed);

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use sms_operator::{
     brokers::Brokers,
     config::{Cli, Command, Local, Run},
-    controller::{self, Context, validate::DefaultImages, within},
+    controller::{self, Context, apply::Served, validate::DefaultImages, within},
     crd::SmsPipeline,
     lag, local,
     metrics::Metrics,
@@ -52,6 +52,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let namespace = settings.watch_namespace.as_deref();
     let context = Arc::new(Context {
         client: client.clone(),
+        served: Served::default(),
         brokers: Brokers::default(),
         images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
         metrics,

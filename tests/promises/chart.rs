@@ -67,6 +67,19 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
         operator.is_ready().await.then_some(())
     })
     .await;
+    for (api, exists) in [
+        (r#"{"replicas":null,"autoscaling":{"maxReplicas":3},"ingress":{"host":"sms.example.com"}}"#, true),
+        (r#"{"replicas":1,"autoscaling":null,"ingress":null}"#, false),
+    ] {
+        let patch = format!(r#"{{"spec":{{"api":{api}}}}}"#);
+        cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", &patch]);
+        for name in ["ingress/notifications-api", "horizontalpodautoscaler/notifications-api"] {
+            eventually(&format!("{name}: {exists}"), Duration::from_secs(30), async || {
+                (cluster.try_kubectl(&["get", name]).status.success() == exists).then_some(())
+            })
+            .await;
+        }
+    }
     assert!(!operator.output().contains("orbidden"), "{}", operator.output());
 
     let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
@@ -75,6 +88,9 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
         ["watch", "secrets"],
         ["delete", "deployments"],
         ["update", "deployments"],
+        ["delete", "services"],
+        ["delete", "networkpolicies"],
+        ["create", "roles"],
         ["create", "pods"],
         ["patch", "smspipelines"],
         ["delete", "smspipelines"],

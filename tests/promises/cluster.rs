@@ -14,17 +14,17 @@ use kube::{Api, discovery::ApiResource};
 use serde_json::Value;
 use tests::{Cluster, Environment, eventually, unique};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A pipeline applied with kubectl, with the operator running.
-struct Applied {
-    cluster: Cluster,
-    operator: tests::Binary,
-    prefix: String,
+pub(crate) struct Applied {
+    pub cluster: Cluster,
+    pub operator: tests::Binary,
+    pub prefix: String,
 }
 
 impl Applied {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let cluster = Cluster::namespace().await;
         let operator = cluster.operator();
         let applied = Self { cluster, operator, prefix: unique("sms") };
@@ -72,20 +72,20 @@ impl Applied {
         serde_json::from_str(&printed).expect("kubectl prints JSON")
     }
 
-    fn condition(&self, kind: &str) -> Option<Condition> {
+    pub fn condition(&self, kind: &str) -> Option<Condition> {
         let conditions: Vec<Condition> =
             serde_json::from_value(self.pipeline()["status"]["conditions"].clone()).ok()?;
         conditions.into_iter().find(|condition| condition.type_ == kind)
     }
 
     /// Waits until the operator has reconciled so many times more.
-    async fn reconciled_times(&self, times: u32) {
+    pub async fn reconciled_times(&self, times: u32) {
         let count = async || self.operator.metric("smspipeline_reconciles_total{result=\"done\"}").await;
         let enough = count().await.unwrap_or_default() + f64::from(times);
         eventually("the operator reconciles", LIMIT, async || (count().await? >= enough).then_some(())).await;
     }
 
-    async fn until_applied(&self) {
+    pub async fn until_applied(&self) {
         eventually("the pipeline was applied", LIMIT, async || {
             let topics = self.condition("TopicsReady")?.status == "True";
             let applied = self.condition("ProcessorAvailable")?.reason == "ReplicasNotReady";
@@ -96,7 +96,7 @@ impl Applied {
 }
 
 /// The Secret that the example names, of a database that is away.
-fn create_database_secret(cluster: &Cluster) {
+pub(crate) fn create_database_secret(cluster: &Cluster) {
     let uri = "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms";
     cluster.kubectl(&["create", "secret", "generic", "notifications-db", uri]);
 }

@@ -3,54 +3,83 @@
 //! Server-side apply with one field manager. An object found with a foreign owner is refused: the first apply of
 //! an object is not forced, and later ones carry the uid of the object proven ours.
 
-use std::fmt::Debug;
+mod prune;
+mod replicas;
+mod served;
 
-use k8s_openapi::{NamespaceResourceScope, api::apps::v1::Deployment};
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    Api, Client, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
 };
-use serde::{Serialize, de::DeserializeOwned};
 
 use crate::controller::{
     Error,
     build::Desired,
+    kinds::{self, Kind, Object, ScaledBy, Wanted},
     status::{WorkloadState, Workloads},
 };
+
+pub use served::Served;
 
 /// Who writes the fields, as `kubectl get --show-managed-fields` tells it.
 pub const FIELD_MANAGER: &str = "sms-operator";
 
-/// Makes the cluster hold `desired` and tells how far the workloads have come.
-pub async fn apply(client: &Client, desired: &Desired) -> Result<Workloads, Error> {
-    for account in &desired.service_accounts {
-        apply_object(client, account).await?;
+/// Makes the cluster hold `desired`, as far as it has the kinds, and nothing else of the pipeline's; tells how far the
+/// workloads have come.
+pub async fn apply(client: &Client, served: &BTreeSet<&'static Kind>, desired: &Desired) -> Result<Workloads, Error> {
+    let mut workloads = Workloads::default();
+    for object in desired.objects() {
+        if !served.contains(object.kind) {
+            workloads.left_out.extend(left_out(&object));
+            continue;
+        }
+        let applied = apply_object(client, &object).await?;
+        if *object.kind == kinds::DEPLOYMENT {
+            let name = applied.name_any();
+            let workload = if name == desired.api.name_any() { &mut workloads.api } else { &mut workloads.processor };
+            *workload = state(&deployment(applied).map_err(|source| {
+                let kind = object.kind.kind.to_owned();
+                Error::ApplyObject { kind, name, source }
+            })?);
+        }
     }
-    apply_object(client, &desired.internal_secret).await?;
-    for service in &desired.services {
-        apply_object(client, service).await?;
-    }
-    let api = apply_object(client, &desired.api).await?;
-    let processor = apply_object(client, &desired.processor).await?;
-    Ok(Workloads { api: state(&api), processor: state(&processor) })
+    prune::prune(client, served, desired).await?;
+    Ok(workloads)
 }
 
-async fn apply_object<K>(client: &Client, desired: &K) -> Result<K, Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-{
-    let (kind, name) = (K::kind(&()).into_owned(), desired.name_any());
+async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {
+    let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
-    let api = Api::<K>::namespaced(client.clone(), &desired.namespace().unwrap_or_default());
+    let namespace = object.content.namespace().unwrap_or_default();
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &object.kind.resource());
     let Some(live) = api.get_metadata_opt(&name).await.map_err(failed)? else {
-        return api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(desired)).await.map_err(failed);
+        let parameters = PatchParams::apply(FIELD_MANAGER);
+        return api.patch(&name, &parameters, &Patch::Apply(&object.content)).await.map_err(failed);
     };
-    if !shares_owner(&live, desired) {
+    if !shares_owner(&live, &object.content) {
         return Err(Error::NameConflict { kind, name });
     }
-    let mut desired = desired.clone();
-    desired.meta_mut().uid = live.metadata.uid;
+    let mut desired = object.content.clone();
+    desired.metadata.uid = live.metadata.uid;
+    if object.scaled_by == ScaledBy::Autoscaler {
+        let managed = live.metadata.managed_fields.unwrap_or_default();
+        replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
+    }
     api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&desired)).await.map_err(failed)
+}
+
+/// What is told of an object whose kind the cluster does not have; nothing where nobody has asked for it.
+fn left_out(object: &Object) -> Option<String> {
+    let (kind, name) = (object.kind, object.content.name_any());
+    let sentence = || format!("{} {name:?} is not made: the cluster does not have {}", kind.kind, kind.api_version());
+    (kind.wanted == Wanted::Sometimes).then(sentence)
+}
+
+fn deployment(applied: DynamicObject) -> kube::Result<Deployment> {
+    serde_json::to_value(applied).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)
 }
 
 fn shares_owner(live: &impl ResourceExt, desired: &impl ResourceExt) -> bool {
@@ -90,6 +119,15 @@ mod tests {
         };
         deployment.metadata.generation = Some(generation);
         deployment
+    }
+
+    #[test]
+    fn what_somebody_asked_for_and_the_cluster_cannot_have_is_told() {
+        let object = |kind| Object::with_spec(kind, &serde_json::json!({ "name": "a" }), &serde_json::json!({}));
+        let told = left_out(&object(&kinds::HTTP_ROUTE));
+        let expected = r#"HTTPRoute "a" is not made: the cluster does not have gateway.networking.k8s.io/v1"#;
+        assert_eq!(told.as_deref(), Some(expected));
+        assert_eq!(left_out(&object(&kinds::POD_MONITOR)), None);
     }
 
     #[test]

@@ -1,43 +1,71 @@
 //! Step 3 of reconcile: which objects should exist. Pure.
 //!
 //! Takes only a [`ValidatedPipeline`], so it cannot fail and needs no cluster. To add a kind: one file here,
-//! one field in [`Desired`], one line in `apply`, one `.owns()` in the controller, one rule in the chart's role.
+//! one field and one line in [`Desired`], one row in `kinds`, one rule in the chart's role.
 
 mod api;
+mod autoscaler;
+mod disruption_budget;
 #[cfg(test)]
 mod golden;
+mod http_route;
+mod ingress;
 mod kafka;
 mod metadata;
+mod network_policy;
 mod pod;
+mod pod_monitor;
 mod processor;
+mod prometheus_rule;
 mod provider;
 mod secret;
 mod service;
 mod service_account;
+pub(crate) mod strategic_merge;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Secret, Service, ServiceAccount},
+    networking::v1::{Ingress, NetworkPolicy},
+    policy::v1::PodDisruptionBudget,
 };
 
-use crate::controller::validate::ValidatedPipeline;
+use crate::controller::{
+    kinds::{self, Object, ScaledBy},
+    validate::ValidatedPipeline,
+};
 
-pub use metadata::{COMPONENT_LABEL, PROCESSOR_COMPONENT, processor_selector};
+pub(super) use api::MIGRATE_CONTAINER;
+pub(super) use metadata::selector;
+pub use metadata::{
+    API_COMPONENT, COMPONENT_LABEL, MANAGED_SELECTOR, PROCESSOR_COMPONENT, pipeline_selector, processor_selector,
+};
 pub use pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT};
 
 /// Every object that should exist for one pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// Identities of the two workloads.
+    /// Identities of the workloads that have none.
     pub service_accounts: Vec<ServiceAccount>,
     /// The token of internal calls.
     pub internal_secret: Secret,
     /// Addresses of the API.
     pub services: Vec<Service>,
+    /// Who may reach the pods.
+    pub network_policies: Vec<NetworkPolicy>,
     /// The HTTP API.
     pub api: Deployment,
     /// The fleet of processors.
     pub processor: Deployment,
+    /// How many pods may be away.
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
+    /// Says how many APIs run, where the pipeline does not.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// Leads to the API from outside.
+    pub ingress: Option<Ingress>,
+    /// What not every cluster can have.
+    pub extensions: Vec<Object>,
 }
 
 /// Every object that should exist for `pipeline`.
@@ -46,8 +74,35 @@ pub fn build(pipeline: &ValidatedPipeline) -> Desired {
         service_accounts: service_account::build(pipeline),
         internal_secret: secret::build(pipeline),
         services: service::build(pipeline),
+        network_policies: network_policy::build(pipeline),
         api: api::build(pipeline),
         processor: processor::build(pipeline),
+        disruption_budgets: disruption_budget::build(pipeline),
+        autoscaler: autoscaler::build(pipeline),
+        ingress: ingress::build(pipeline),
+        extensions: http_route::build(pipeline)
+            .into_iter()
+            .chain([pod_monitor::build(pipeline), prometheus_rule::build(pipeline)])
+            .collect(),
+    }
+}
+
+impl Desired {
+    /// Every object, in the order in which they are applied: what pods need comes before them.
+    pub fn objects(&self) -> Vec<Object> {
+        let mut objects = Vec::new();
+        objects.extend(self.service_accounts.iter().map(|object| Object::new(&kinds::SERVICE_ACCOUNT, object)));
+        objects.push(Object::new(&kinds::SECRET, &self.internal_secret));
+        objects.extend(self.services.iter().map(|object| Object::new(&kinds::SERVICE, object)));
+        objects.extend(self.network_policies.iter().map(|object| Object::new(&kinds::NETWORK_POLICY, object)));
+        let scaled_by = if self.autoscaler.is_some() { ScaledBy::Autoscaler } else { ScaledBy::Pipeline };
+        objects.push(Object { scaled_by, ..Object::new(&kinds::DEPLOYMENT, &self.api) });
+        objects.push(Object::new(&kinds::DEPLOYMENT, &self.processor));
+        objects.extend(self.disruption_budgets.iter().map(|object| Object::new(&kinds::DISRUPTION_BUDGET, object)));
+        objects.extend(self.autoscaler.iter().map(|object| Object::new(&kinds::AUTOSCALER, object)));
+        objects.extend(self.ingress.iter().map(|object| Object::new(&kinds::INGRESS, object)));
+        objects.extend(self.extensions.iter().cloned());
+        objects
     }
 }
 
@@ -55,15 +110,18 @@ pub fn build(pipeline: &ValidatedPipeline) -> Desired {
 mod tests {
     use super::*;
     use crate::controller::{
-        fixtures::{pipeline, pipeline_with_api_keys, pipeline_with_http_provider, referenced},
+        fixtures::{example_pipeline, pipeline, pipeline_with_api_keys, pipeline_with_http_provider, referenced},
         validate::{DefaultImages, validate},
     };
     use crate::crd::{RateLimit, SmsPipeline};
     use k8s_openapi::api::core::v1::PodSpec;
 
     fn built(pipeline: &SmsPipeline) -> Desired {
-        let images = DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() };
-        build(&validate(pipeline, &referenced(), &images).expect("usable"))
+        build(&validate(pipeline, &referenced(), &images()).expect("usable"))
+    }
+
+    fn images() -> DefaultImages {
+        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
     }
 
     fn pod(deployment: &Deployment) -> &PodSpec {
@@ -81,32 +139,24 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check_golden(file: &str, objects: &[serde_json::Value]) {
-        let documents = objects.iter().map(|object| crate::yaml::write(object).expect("object encodes"));
-        golden::check(file, &documents.flat_map(|document| ["---\n".to_owned(), document]).collect::<String>());
+    /// `UPDATE=1 cargo test` rewrites the files.
+    #[test]
+    fn the_examples_become_these_objects() {
+        for example in ["quickstart", "api-keys", "twilio", "autoscaled", "overridden"] {
+            let objects = built(&example_pipeline(example)).objects();
+            let documents = objects.iter().map(|object| crate::yaml::write(&object.content).expect("it encodes"));
+            let rendered: String = documents.flat_map(|document| ["---\n".to_owned(), document]).collect();
+            golden::check(&format!("{example}.yaml"), &rendered);
+        }
     }
 
     #[test]
-    fn the_quickstart_pipeline_becomes_these_objects() {
-        let Desired { service_accounts, internal_secret, services, api, processor } = built(&pipeline());
-        let mut objects = Vec::new();
-        for object in &service_accounts {
-            objects.push(serde_json::to_value(object).expect("ServiceAccount encodes"));
+    fn nothing_is_made_of_a_kind_that_the_table_lacks() {
+        let built = built(&example_pipeline("autoscaled"));
+        for object in built.objects() {
+            let types = object.content.types.expect("it names its kind");
+            assert_eq!((types.api_version, types.kind.as_str()), (object.kind.api_version(), object.kind.kind));
         }
-        objects.push(serde_json::to_value(&internal_secret).expect("Secret encodes"));
-        for object in &services {
-            objects.push(serde_json::to_value(object).expect("Service encodes"));
-        }
-        objects.push(serde_json::to_value(&api).expect("Deployment encodes"));
-        objects.push(serde_json::to_value(&processor).expect("Deployment encodes"));
-        check_golden("quickstart.yaml", &objects);
-    }
-
-    #[test]
-    fn a_provider_over_http_becomes_this_processor() {
-        let processor = built(&pipeline_with_http_provider()).processor;
-        check_golden("twilio-processor.yaml", &[serde_json::to_value(&processor).expect("Deployment encodes")]);
     }
 
     #[test]
@@ -117,6 +167,48 @@ mod tests {
         assert!(!text.contains(r#"{\"keys\""#), "{text}");
         let processor = self::built(&pipeline_with_http_provider()).processor;
         assert!(!serde_json::to_string(&processor).expect("Deployment encodes").contains("hunter2"));
+    }
+
+    #[test]
+    fn no_variable_that_the_operator_sets_can_be_set_by_a_pipeline() {
+        let mut traced = pipeline_with_api_keys();
+        traced.spec.telemetry.otlp_endpoint = Some("http://collector:4317".to_owned());
+        for pipeline in [pipeline(), traced, pipeline_with_http_provider()] {
+            let desired = built(&pipeline);
+            let variables = |deployment| pod(deployment).containers[0].env.clone().unwrap_or_default();
+            for variable in variables(&desired.api) {
+                let mut pipeline = pipeline.clone();
+                pipeline.spec.api.pods.env = vec![variable.clone()];
+                assert!(validate(&pipeline, &referenced(), &images()).is_err(), "{}", variable.name);
+            }
+            for variable in variables(&desired.processor) {
+                let mut pipeline = pipeline.clone();
+                pipeline.spec.processor.pods.env = vec![variable.clone()];
+                assert!(validate(&pipeline, &referenced(), &images()).is_err(), "{}", variable.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_pipeline_says_of_its_pods_reaches_them_and_the_template_has_the_last_word() {
+        let mut pipeline = pipeline();
+        pipeline.spec.processor.pods = serde_json::from_value(serde_json::json!({
+            "serviceAccountName": "existing",
+            "podAnnotations": { "team": "billing" },
+            "env": [{ "name": "RUST_LOG", "value": "debug" }],
+            "topologySpreadConstraints": [],
+            "podTemplate": { "spec": { "containers": [{ "name": "processor", "image": "other:1" }] } },
+        }))
+        .expect("pod options");
+        let desired = built(&pipeline);
+        let pod = pod(&desired.processor);
+        assert_eq!(pod.service_account_name.as_deref(), Some("existing"));
+        let accounts: Vec<_> = desired.service_accounts.iter().map(kube::ResourceExt::name_any).collect();
+        assert_eq!(accounts, ["notifications-api"]);
+        assert_eq!(pod.containers[0].image.as_deref(), Some("other:1"));
+        let variables = pod.containers[0].env.iter().flatten();
+        assert_eq!(variables.filter(|variable| variable.name == "RUST_LOG").count(), 1);
+        assert!(pod.topology_spread_constraints.iter().flatten().next().is_none());
     }
 
     #[test]

@@ -10,33 +10,33 @@ use crate::{
 
 /// Everybody may use its API.
 pub(crate) fn pipeline() -> SmsPipeline {
-    read(include_str!("../../../crds/examples/quickstart.yaml"))
+    example_pipeline("quickstart")
 }
 
 /// Its API asks for a key.
 pub(crate) fn pipeline_with_api_keys() -> SmsPipeline {
-    read(include_str!("../../../crds/examples/api-keys.yaml"))
+    example_pipeline("api-keys")
 }
 
 /// Its provider is spoken to over HTTP.
 pub(crate) fn pipeline_with_http_provider() -> SmsPipeline {
-    read(include_str!("../../../crds/examples/twilio.yaml"))
+    example_pipeline("twilio")
 }
 
 /// Its Kafka wants TLS and a password.
 pub(crate) fn pipeline_with_secured_kafka() -> SmsPipeline {
-    read(include_str!("../../../crds/examples/secured-kafka.yaml"))
+    example_pipeline("secured-kafka")
 }
 
-fn read(example: &str) -> SmsPipeline {
-    yaml::read(example)
-        .map(|mut pipeline: SmsPipeline| {
-            pipeline.metadata.namespace = Some("default".to_owned());
-            pipeline.metadata.uid = Some("0a1b2c3d".to_owned());
-            pipeline.metadata.generation = Some(1);
-            pipeline
-        })
-        .expect("the example is a pipeline")
+/// The one in `crds/examples` of this name.
+pub(crate) fn example_pipeline(name: &str) -> SmsPipeline {
+    let path = format!("{}/../crds/examples/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let example = std::fs::read_to_string(path).expect("the example is there");
+    let mut pipeline: SmsPipeline = yaml::read(&example).expect("the example is a pipeline");
+    pipeline.metadata.namespace = Some("default".to_owned());
+    pipeline.metadata.uid = Some("0a1b2c3d".to_owned());
+    pipeline.metadata.generation = Some(1);
+    pipeline
 }
 
 pub(crate) fn referenced() -> Referenced {

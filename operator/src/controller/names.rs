@@ -7,11 +7,11 @@ pub const INTERNAL_TOKEN_KEY: &str = "token";
 /// Names of everything made from one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// Deployment, Service and ServiceAccount of the API.
+    /// Deployment of the API, and whatever else there is one of for it.
     pub api: String,
     /// Service of the API's internal port.
     pub api_internal: String,
-    /// Deployment and ServiceAccount of the processors.
+    /// Deployment of the processors, and whatever else there is one of for them.
     pub processor: String,
     /// Secret with the token of internal calls.
     pub internal_secret: String,

@@ -41,12 +41,14 @@ impl Default for Findings {
 }
 
 /// The two workloads as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workloads {
     /// The HTTP API.
     pub api: WorkloadState,
     /// The fleet of processors.
     pub processor: WorkloadState,
+    /// What was asked for and cannot be made here, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 /// How far a workload has come.
@@ -85,7 +87,7 @@ pub fn summarize(
     let single = [
         ("SecretsResolved", secrets_resolved(findings)),
         ("TopicsReady", topics_ready(findings)),
-        ("ApiAvailable", available(findings, |workloads| &workloads.api, findings.database_unreachable.as_deref())),
+        ("ApiAvailable", api_available(findings)),
         ("ProcessorAvailable", available(findings, |workloads| &workloads.processor, None)),
     ];
     let ready = single.iter().find(|(_, finding)| finding.status != "True").map_or_else(
@@ -131,6 +133,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoApiKeys { .. } => "InvalidApiKeys",
                 Invalid::NoText { .. } | Invalid::NoPem { .. } => "InvalidSecret",
                 Invalid::NoAuthentication => "InvalidAuthentication",
+                Invalid::PodOption { .. } => "InvalidPodOption",
             };
             is_not(reason, invalid.to_string())
         }
@@ -183,6 +186,18 @@ fn kafka_settings_safe(findings: &Findings) -> Finding {
             is_not("UnsafeBrokerSettings", [dangers.as_slice(), notes].concat().join("; "))
         }
     }
+}
+
+/// Also tells which ways to the API cannot be made here; it is available without them.
+fn api_available(findings: &Findings) -> Finding {
+    let mut finding = available(findings, |workloads| &workloads.api, findings.database_unreachable.as_deref());
+    if let Some(Ok(workloads)) = &findings.workloads {
+        for sentence in &workloads.left_out {
+            finding.message += "; ";
+            finding.message += sentence;
+        }
+    }
+    finding
 }
 
 fn available(findings: &Findings, which: fn(&Workloads) -> &WorkloadState, cause: Option<&str>) -> Finding {
@@ -243,7 +258,7 @@ mod tests {
         Findings {
             usable: Ok(()),
             topics: Some(Ok(Topics { topics: vec![topic], safety: Ok(Safety::default()) })),
-            workloads: Some(Ok(Workloads { api: running.clone(), processor: running })),
+            workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
             database_unreachable: None,
         }
     }
@@ -346,6 +361,16 @@ mod tests {
         let safe = with(Ok(Safety { dangers: Vec::new(), notes: note() }));
         check(&safe, "KafkaSettingsSafe", "True Safe: no setting of the brokers endangers messages; a note");
         check(&with(Err("denied".to_owned())), "KafkaSettingsSafe", "Unknown NotReadable: denied");
+    }
+
+    #[test]
+    fn what_cannot_be_made_here_is_told_with_the_api() {
+        let mut findings = findings();
+        if let Some(Ok(workloads)) = &mut findings.workloads {
+            workloads.left_out = vec!["no HTTPRoute here".to_owned()];
+        }
+        check(&findings, "ApiAvailable", "True ReplicasReady: 2 of 2 replicas ready; no HTTPRoute here");
+        check(&findings, "Ready", "True AllReady: everything runs as asked for");
     }
 
     #[test]

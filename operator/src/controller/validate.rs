@@ -4,6 +4,7 @@
 //! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
 
 mod kafka;
+mod pod_options;
 mod secrets;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,16 +15,19 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     controller::{
+        build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
         topics::plan::{ACCEPT_TOPICS, KnownTopics},
     },
     crd::{
-        ApiKeysSecretRef, GroupProtocol, KafkaSecurity, NumberValidation, OnDelete, OnUnknownOutcome, Ordering,
-        PartitionGrowth, Provider, RateLimit, RetryFailed, SecretKeyRef, SmsPipeline, Topics,
+        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, KafkaSecurity,
+        NumberValidation, OnDelete, OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed,
+        SecretKeyRef, SmsPipeline, Topics,
     },
 };
 
+pub use pod_options::PodOptions;
 pub use secrets::Invalid;
 
 /// What the user asked for, proven usable.
@@ -61,6 +65,10 @@ pub struct ValidatedPipeline {
     pub authentication: Authentication,
     /// How many requests an API key may make.
     pub rate_limit: Option<RateLimit>,
+    /// An Ingress that leads to the API.
+    pub ingress: Option<Ingress>,
+    /// An HTTPRoute that leads to the API.
+    pub http_route: Option<HttpRoute>,
     /// Which numbers the API accepts.
     pub number_validation: NumberValidation,
     /// The fleet of processors.
@@ -101,12 +109,33 @@ pub enum Authentication {
 }
 
 /// One Deployment to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// How many replicas run.
-    pub replicas: i32,
+    pub replicas: Replicas,
     /// Container image.
     pub image: String,
+    /// What its pods are told.
+    pub pods: PodOptions,
+}
+
+/// How many replicas of a workload run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// So many.
+    Fixed(i32),
+    /// As many as a HorizontalPodAutoscaler finds right.
+    ByCpu(ApiAutoscaling),
+}
+
+impl Replicas {
+    /// How many run until somebody else says how many.
+    pub fn at_first(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::ByCpu(autoscaling) => autoscaling.min_replicas,
+        }
+    }
 }
 
 /// The topics of one pipeline.
@@ -163,15 +192,19 @@ pub fn validate(
         known_topics: known_topics(pipeline),
         on_delete: spec.kafka.topics.on_delete,
         api: Workload {
-            replicas: spec.api.replicas,
+            replicas: api_replicas(&spec.api),
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
+            pods: pod_options::pod_options(&spec.api.pods, API_COMPONENT)?,
         },
         authentication,
         rate_limit: spec.api.rate_limit,
+        ingress: spec.api.ingress.clone(),
+        http_route: spec.api.http_route.clone(),
         number_validation: spec.messages.number_validation,
         processor: Workload {
-            replicas: spec.processor.replicas,
+            replicas: Replicas::Fixed(spec.processor.replicas),
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
+            pods: pod_options::pod_options(&spec.processor.pods, PROCESSOR_COMPONENT)?,
         },
         max_in_flight: spec.processor.max_in_flight,
         ordering: spec.processor.ordering,
@@ -196,6 +229,13 @@ fn known_topics(pipeline: &SmsPipeline) -> KnownTopics {
     KnownTopics {
         remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
         accepted: accepted.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
+    }
+}
+
+fn api_replicas(spec: &ApiWorkload) -> Replicas {
+    match (spec.autoscaling, spec.replicas) {
+        (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
+        (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
     }
 }
 
@@ -292,6 +332,14 @@ mod tests {
         pipeline.annotations_mut().insert(ACCEPT_TOPICS.to_owned(), "AAAA, BBBB,".to_owned());
         let accepted = known_topics(&pipeline).accepted;
         assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), ["AAAA", "BBBB"]);
+    }
+
+    #[test]
+    fn one_api_runs_where_the_pipeline_says_nothing_of_how_many() {
+        let mut pipeline = pipeline();
+        pipeline.spec.api.replicas = None;
+        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+        assert_eq!(validated.api.replicas, Replicas::Fixed(1));
     }
 
     #[test]

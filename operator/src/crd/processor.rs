@@ -2,10 +2,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpProvider, ProviderSecret};
+use super::{HttpProvider, PodOptions, ProviderSecret};
 
 /// The fleet that carries messages to the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.onUnknownOutcome != 'Query' || (has(self.provider.http) && has(self.provider.http.query))").message("onUnknownOutcome Query needs provider.http.query, which says how the provider is asked"))]
 pub struct Processor {
@@ -35,6 +35,9 @@ pub struct Processor {
     pub on_unknown_outcome: OnUnknownOutcome,
     /// Where messages go.
     pub provider: Provider,
+    /// What its pods are told.
+    #[serde(flatten)]
+    pub pods: PodOptions,
 }
 
 /// Whether messages wait for earlier ones.

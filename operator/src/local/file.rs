@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::{CustomResourceExt, Resource, ResourceExt};
 use serde_json::Value;
 
 use crate::{crd::SmsPipeline, yaml};
@@ -19,11 +22,15 @@ pub struct Refused(pub Vec<String>);
 pub fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Refused> {
     let mut document: Value = yaml::read(text).map_err(|error| refused(format!("not valid YAML: {error}")))?;
     check_kind(&mut document)?;
-    let mut unknown = BTreeSet::new();
+    let mut unknown = unknown_fields(&document);
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(&document, &mut track);
+    // The schema leaves metadata open.
     let parsed = serde_ignored::deserialize(deserializer, |path| {
-        unknown.insert(path.to_string());
+        let path = path.to_string();
+        if path.starts_with("metadata.") {
+            unknown.insert(path);
+        }
     });
     let mut pipeline: SmsPipeline = parsed.map_err(|error| refused(format!("{}: {error}", track.path())))?;
     if !unknown.is_empty() {
@@ -36,6 +43,47 @@ pub fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Re
     check_rules(&pipeline, before)?;
     pipeline.meta_mut().uid = Some(format!("local-{}", pipeline.name_any()));
     Ok(pipeline)
+}
+
+/// The fields that the CRD's schema does not know.
+fn unknown_fields(document: &Value) -> BTreeSet<String> {
+    let crd = SmsPipeline::crd();
+    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
+    let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_ref());
+    let mut unknown = BTreeSet::new();
+    if let Some(schema) = schema {
+        collect_unknown_fields(schema, document, "", &mut unknown);
+    }
+    unknown
+}
+
+fn collect_unknown_fields(schema: &JSONSchemaProps, value: &Value, path: &str, unknown: &mut BTreeSet<String>) {
+    match (value, &schema.items, &schema.additional_properties) {
+        (Value::Array(items), Some(JSONSchemaPropsOrArray::Schema(schema)), _) => {
+            for (number, item) in items.iter().enumerate() {
+                collect_unknown_fields(schema, item, &format!("{path}[{number}]"), unknown);
+            }
+        }
+        (Value::Object(fields), _, Some(JSONSchemaPropsOrBool::Schema(schema))) => {
+            for (name, value) in fields {
+                collect_unknown_fields(schema, value, &format!("{path}.{name}"), unknown);
+            }
+        }
+        (Value::Object(fields), _, None) if schema.x_kubernetes_preserve_unknown_fields != Some(true) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match schema.properties.as_ref().and_then(|properties| properties.get(name)) {
+                    Some(schema) => collect_unknown_fields(schema, value, &path, unknown),
+                    // Every resource has it, and no schema tells of it.
+                    None if path == "metadata" => {}
+                    None => {
+                        unknown.insert(path);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Takes version and kind away, which the type says itself.
@@ -230,6 +278,9 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused() {
         check_refused("replicas: 1", "replica: 1", "unknown field \"spec.api.replica\"");
+        let variable = "replicas: 1\n    env: [{ name: A, valu: b }]";
+        check_refused("replicas: 1", variable, "unknown field \"spec.api.env[0].valu\"");
+        check_refused("metadata:\n", "metadata:\n  lables: {}\n", "unknown field \"metadata.lables\"");
     }
 
     #[test]

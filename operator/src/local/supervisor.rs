@@ -108,8 +108,11 @@ impl Supervisor {
     async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
         let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
         let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
-        let workloads =
-            Workloads { api: state(&desired.api, &answers), processor: state(&desired.processor, &answers) };
+        let workloads = Workloads {
+            api: state(&desired.api, &answers),
+            processor: state(&desired.processor, &answers),
+            left_out: Vec::new(),
+        };
         self.list()?;
         Ok(workloads)
     }

@@ -79,9 +79,10 @@ pub fn replica(
     let rewrite = |value: &str| rewrite(value, main, pod, services, metrics_address, places);
     let process = |container: &Container| -> Option<Process> {
         let (program, arguments) = container.command.as_ref()?.split_first()?;
+        // A variable whose value is elsewhere (`valueFrom`) needs a cluster and is left out.
         let variables = container.env.iter().flatten();
         let mut environment: BTreeMap<_, _> = variables
-            .map(|variable| (variable.name.clone(), rewrite(variable.value.as_deref().unwrap_or_default())))
+            .filter_map(|variable| Some((variable.name.clone(), rewrite(variable.value.as_deref()?))))
             .collect();
         environment.extend(places.environment.clone());
         if has_port(main, HTTP_PORT.name) {

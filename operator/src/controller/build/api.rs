@@ -13,6 +13,9 @@ use crate::{
     crd::NumberValidation,
 };
 
+/// The container that brings the database's schema up to date before the API starts.
+pub(in crate::controller) const MIGRATE_CONTAINER: &str = "migrate";
+
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let (database, internal) = (&pipeline.database_url, &pipeline.names.internal_secret);
     let mut environment = vec![
@@ -46,7 +49,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             component: API_COMPONENT,
             name: pipeline.names.api.clone(),
             workload: pipeline.api.clone(),
-            before: vec![("migrate", vec!["sms-api", "migrate"])],
+            before: vec![(MIGRATE_CONTAINER, vec!["sms-api", "migrate"])],
             command: vec!["sms-api", "serve"],
             ports: vec![HTTP_PORT, INTERNAL_PORT, METRICS_PORT],
             environment,

@@ -8,7 +8,7 @@ use k8s_openapi::{
         core::v1::{
             Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
             PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
-            SleepAction, Volume, VolumeMount,
+            SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -17,11 +17,14 @@ use k8s_openapi::{
     },
 };
 
+use serde_json::{Map, Value};
+
 use super::{
     kafka,
-    metadata::{metadata, selector},
+    metadata::{matching, metadata, selector},
+    strategic_merge,
 };
-use crate::controller::validate::{ValidatedPipeline, Workload};
+use crate::controller::validate::{PodOptions, ValidatedPipeline, Workload};
 
 /// One port of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,15 +81,23 @@ pub(super) fn environment(name: &str, value: impl Into<String>) -> EnvVar {
 }
 
 pub(super) fn deployment(pipeline: &ValidatedPipeline, pod: &Pod) -> Deployment {
-    let labels = selector(&pipeline.name, pod.component);
+    let options = &pod.workload.pods;
+    let template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(selector(&pipeline.name, pod.component)),
+            annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod_spec(pipeline, pod)),
+    };
     Deployment {
         metadata: metadata(pipeline, &pod.name, pod.component),
         spec: Some(DeploymentSpec {
-            replicas: Some(pod.workload.replicas),
-            selector: LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() },
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-                spec: Some(pod_spec(pipeline, pod)),
+            replicas: Some(pod.workload.replicas.at_first()),
+            selector: matching(&pipeline.name, pod.component),
+            template: match &options.template {
+                Some(patch) => patched(&template, patch),
+                None => template,
             },
             ..DeploymentSpec::default()
         }),
@@ -94,13 +105,24 @@ pub(super) fn deployment(pipeline: &ValidatedPipeline, pod: &Pod) -> Deployment 
     }
 }
 
+/// The template with what the pipeline says of it itself. Both are proven to be pod templates, and so is what they make
+/// together.
+fn patched(template: &PodTemplateSpec, patch: &Map<String, Value>) -> PodTemplateSpec {
+    let template = serde_json::to_value(template).expect("a pod template encodes");
+    let template = template.as_object().cloned().unwrap_or_default();
+    let merged = strategic_merge::merge(template, patch);
+    serde_json::from_value(Value::Object(merged)).expect("a pod template and a checked patch make a pod template")
+}
+
 fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
+    let options = &pod.workload.pods;
     let container = |name: &str, command: &[&str]| Container {
         name: name.to_owned(),
         image: Some(pod.workload.image.clone()),
         command: Some(command.iter().map(|&part| part.to_owned()).collect()),
         env: Some(variables(pipeline, pod)),
         volume_mounts: Some(pod.secrets.iter().map(|(purpose, _)| mount(purpose)).collect()),
+        resources: Some(options.resources.clone()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
@@ -110,7 +132,7 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
         ..Container::default()
     };
     PodSpec {
-        service_account_name: Some(pod.name.clone()),
+        service_account_name: Some(options.service_account.clone().unwrap_or_else(|| pod.name.clone())),
         automount_service_account_token: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -128,8 +150,32 @@ fn pod_spec(pipeline: &ValidatedPipeline, pod: &Pod) -> PodSpec {
         }],
         volumes: Some(pod.secrets.iter().map(|(purpose, secret)| volume(purpose, secret)).collect()),
         termination_grace_period_seconds: Some(pod.termination_grace_seconds),
+        node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
+        tolerations: (!options.tolerations.is_empty()).then(|| options.tolerations.clone()),
+        affinity: options.affinity.clone(),
+        topology_spread_constraints: Some(spread(options, &matching(&pipeline.name, pod.component))),
         ..PodSpec::default()
     }
+}
+
+/// Over hosts as evenly as can be, where the pipeline says nothing else; pods of another template do not count, because
+/// they are about to end.
+fn spread(options: &PodOptions, pods: &LabelSelector) -> Vec<TopologySpreadConstraint> {
+    let Some(constraints) = &options.topology_spread_constraints else {
+        return vec![TopologySpreadConstraint {
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            max_skew: 1,
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(pods.clone()),
+            match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+            ..TopologySpreadConstraint::default()
+        }];
+    };
+    let of_these_pods = |constraint: &TopologySpreadConstraint| TopologySpreadConstraint {
+        label_selector: Some(constraint.label_selector.clone().unwrap_or_else(|| pods.clone())),
+        ..constraint.clone()
+    };
+    constraints.iter().map(of_these_pods).collect()
 }
 
 fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
@@ -149,6 +195,7 @@ fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
         variables.push(environment("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
         variables.push(environment("TRACE_SAMPLE_PERCENT", pipeline.sample_percent.to_string()));
     }
+    variables.extend(pod.workload.pods.environment.clone());
     variables
 }
 

@@ -4,12 +4,15 @@ use super::metadata::{API_COMPONENT, PROCESSOR_COMPONENT, metadata};
 use crate::controller::validate::ValidatedPipeline;
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Vec<ServiceAccount> {
-    [(&pipeline.names.api, API_COMPONENT), (&pipeline.names.processor, PROCESSOR_COMPONENT)]
-        .map(|(name, component)| ServiceAccount {
+    let (api, processor) = (&pipeline.api.pods.service_account, &pipeline.processor.pods.service_account);
+    [(&pipeline.names.api, API_COMPONENT, api), (&pipeline.names.processor, PROCESSOR_COMPONENT, processor)]
+        .into_iter()
+        .filter(|(_, _, existing)| existing.is_none())
+        .map(|(name, component, _)| ServiceAccount {
             metadata: metadata(pipeline, name, component),
             // Neither workload speaks to the API server.
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         })
-        .into()
+        .collect()
 }

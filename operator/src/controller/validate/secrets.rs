@@ -84,6 +84,14 @@ pub enum Invalid {
     /// The resource does not say who may use the API, although the schema demands it.
     #[error("spec.api.authentication must hold exactly one of apiKeysSecretRef and anonymous")]
     NoAuthentication,
+    /// What the pods of a workload are told is not what Kubernetes understands.
+    #[error("{field}: {problem}")]
+    PodOption {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 /// Proves that there is a URL to connect with.
