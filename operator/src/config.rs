@@ -35,6 +35,10 @@ pub struct Run {
     #[arg(long, env = "WATCH_NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub watch_namespace: Option<String>,
 
+    /// What this operator is called in the Lease by which one of several leads; Kubernetes sets it to the pod's name.
+    #[arg(long, env = "HOSTNAME", default_value = "sms-operator")]
+    pub identity: String,
+
     /// Image of the API where a pipeline names none.
     #[arg(long, env = "API_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub api_image: String,

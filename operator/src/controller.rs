@@ -4,25 +4,36 @@
 //! `dereference`, `apply`, `watches` and here.
 
 pub mod apply;
+pub mod backoff;
 pub mod build;
 pub mod dereference;
+pub mod events;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod kinds;
 pub mod names;
+pub mod reasons;
 pub mod status;
 pub mod topics;
 pub mod validate;
 mod watches;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::{Controller, controller::Action, reflector::Store, watcher},
+    runtime::{
+        Controller,
+        controller::Action,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
 };
 use serde_json::json;
 use telemetry::{Check, error_chain};
@@ -35,18 +46,17 @@ use crate::{
 };
 
 use apply::{FIELD_MANAGER, Served};
+use backoff::{Backoff, Class};
 use build::Desired;
+use events::Events;
 use status::{Findings, Unusable, Workloads};
 use validate::DefaultImages;
 
-/// How soon a pipeline that is as wanted is looked at again: what no watch tells of is found by then.
+/// How soon a pipeline that is as wanted is looked at again, up to a quarter sooner: what no watch tells of is found by
+/// then.
 const RESYNC: Duration = Duration::from_mins(1);
-/// How soon a pipeline that waits for something outside the cluster is looked at again.
-const WAITING: Duration = Duration::from_secs(5);
 /// How long reconciles may take to end after the shutdown was requested.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How soon a failed reconcile is tried again.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// What every reconcile needs.
 pub struct Context {
@@ -56,6 +66,10 @@ pub struct Context {
     pub served: Served,
     /// Kafka clusters in use.
     pub brokers: Brokers,
+    /// When pipelines that are not as wanted are looked at again.
+    pub backoff: Backoff,
+    /// What is told as events.
+    pub events: Events,
     /// Images that run where a pipeline names none.
     pub images: DefaultImages,
     /// What the operator counts.
@@ -68,6 +82,14 @@ pub enum Error {
     /// A Secret could not be read.
     #[error("failed to read Secret {name:?}")]
     ReadSecret {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// A workload could not be looked at.
+    #[error("failed to read Deployment {name:?}")]
+    ReadWorkload {
         /// Its name.
         name: String,
         /// What the API server said.
@@ -127,18 +149,55 @@ pub enum Error {
     },
 }
 
-/// One round for one pipeline. The status tells of a failed step too, so it is written in every case.
+impl Error {
+    /// What kind of error it is, which says when to try again.
+    fn class(&self) -> Class {
+        match self {
+            Self::NameConflict { .. } => Class::Refused,
+            Self::ReadSecret { source, .. }
+            | Self::ReadWorkload { source, .. }
+            | Self::ApplyObject { source, .. }
+            | Self::Discover { source, .. }
+            | Self::ListObjects { source, .. }
+            | Self::DeleteObject { source, .. }
+            | Self::WriteStatus { source, .. } => Class::of(source),
+        }
+    }
+}
+
+/// One round for one pipeline, and when the next one is due.
 pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = ObjectRef::from_obj(&*pipeline);
     if pipeline.meta().deletion_timestamp.is_some() {
         // What we made goes with its owner; the topics stay.
+        context.backoff.forget(&key);
+        context.events.forget(&key);
         return Ok(Action::await_change());
     }
-    let mut findings = Findings::default();
+    let started = Instant::now();
+    let status = round(&pipeline, &context).await;
+    context.metrics.reconcile_took(started.elapsed());
+    let status = status?;
+    context.metrics.reconciled(ReconcileResult::done);
+    if status::is_ready(&status) {
+        context.backoff.forget(&key);
+        return Ok(Action::requeue(RESYNC.mul_f64(1.0 - 0.25 * fastrand::f64())));
+    }
+    Ok(Action::requeue(context.backoff.next(key, Class::Waiting)))
+}
+
+/// The five steps. The status tells of a failed one too, so it is written in every case.
+async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineStatus, Error> {
+    if pipeline.status.is_none() {
+        // Whoever waits for a condition finds it from the first moment on, however long the first round takes.
+        write_status(context, pipeline, &Findings::default()).await?;
+    }
+    let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
     let mut failed = None;
-    let validated = match dereference::dereference(&context.client, &pipeline).await {
+    let validated = match dereference::dereference(&context.client, pipeline).await {
         Ok(referenced) => {
             findings.database_unreachable.clone_from(&referenced.database_unreachable);
-            validate::validate(&pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
+            validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {
             let unread = Unusable::Unread(error_chain(&error));
@@ -147,12 +206,20 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         }
     };
     match validated {
-        Err(unusable) => findings.usable = Err(unusable),
+        Err(unusable) => findings.usable = Some(Err(unusable)),
+        Ok(validated) if findings.paused.is_some() => {
+            findings.usable = Some(Ok(()));
+            match apply::look(&context.client, &validated).await {
+                Ok(workloads) => findings.workloads = workloads.map(Ok),
+                Err(error) => failed = Some(error),
+            }
+        }
         Ok(validated) => {
+            findings.usable = Some(Ok(()));
             let desired = build::build(&validated);
             // Side by side: a broker that is away must not keep the objects waiting.
             let (topics, applied) =
-                futures::join!(context.brokers.ensure_topics(&validated), apply_objects(&context, &desired));
+                futures::join!(context.brokers.ensure_topics(&validated), apply_objects(context, &desired));
             findings.topics = Some(topics);
             findings.workloads = Some(match applied {
                 Ok(workloads) => Ok(workloads),
@@ -164,12 +231,8 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
             });
         }
     }
-    let status = write_status(&context, &pipeline, &findings).await?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    context.metrics.reconciled(ReconcileResult::done);
-    Ok(Action::requeue(if status::is_ready(&status) { RESYNC } else { WAITING }))
+    let status = write_status(context, pipeline, &findings).await?;
+    failed.map_or(Ok(status), Err)
 }
 
 async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
@@ -220,22 +283,15 @@ pub async fn run(
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is that of kube's controller")]
 fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>) -> Action {
-    context.metrics.reconciled(ReconcileResult::failed);
+    let class = error.class();
+    context.metrics.reconcile_failed(class.name());
     tracing::error!(
         pipeline = pipeline.name_any(),
         namespace = pipeline.namespace(),
         error = error_chain(error),
         "reconcile failed"
     );
-    match error {
-        Error::ReadSecret { .. }
-        | Error::ApplyObject { .. }
-        | Error::NameConflict { .. }
-        | Error::Discover { .. }
-        | Error::ListObjects { .. }
-        | Error::DeleteObject { .. }
-        | Error::WriteStatus { .. } => Action::requeue(RETRY),
-    }
+    Action::requeue(context.backoff.next(ObjectRef::from_obj(&*pipeline), class))
 }
 
 async fn write_status(
@@ -259,7 +315,10 @@ async fn write_status(
     let patch = json!({ "status": status });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     match api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(status),
+        Ok(_) => {
+            context.events.publish(pipeline, events::changes(before, &status)).await;
+            Ok(status)
+        }
         Err(source) => Err(Error::WriteStatus { name, source }),
     }
 }

@@ -16,7 +16,7 @@ mod processor;
 mod rules;
 mod status;
 
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 pub use api::{Anonymous, ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
@@ -70,6 +70,10 @@ pub use status::{SmsPipelineStatus, TopicStatus};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SmsPipelineSpec {
+    /// Whether the operator changes nothing, neither objects nor topics, while it goes on to tell the status. The annotation
+    /// `smspipeline.dev/paused: "true"` does the same.
+    #[serde(default)]
+    pub paused: bool,
     /// The PostgreSQL database that holds the messages.
     pub database: Database,
     /// The Kafka cluster and the topics in it.
@@ -87,6 +91,20 @@ pub struct SmsPipelineSpec {
     /// Traces.
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+/// The annotation that pauses a pipeline without an edit of its spec.
+const PAUSED: &str = "smspipeline.dev/paused";
+
+impl SmsPipeline {
+    /// What says that nothing is to be changed; `None` when nothing says so.
+    pub fn paused_by(&self) -> Option<&'static str> {
+        if self.spec.paused {
+            return Some("spec.paused");
+        }
+        (self.annotations().get(PAUSED).map(String::as_str) == Some("true"))
+            .then_some("the annotation smspipeline.dev/paused")
+    }
 }
 
 /// The PostgreSQL database that holds the messages.

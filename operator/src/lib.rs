@@ -9,6 +9,7 @@ pub mod config;
 pub mod controller;
 pub mod crd;
 pub mod lag;
+pub mod leadership;
 pub mod local;
 pub mod metrics;
 pub mod yaml;

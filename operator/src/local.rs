@@ -53,6 +53,8 @@ pub struct Pipeline {
     /// The file's text when it was last read.
     text: String,
     current: SmsPipeline,
+    /// What runs: the current one, or the one before it was paused.
+    carried_out: Option<ValidatedPipeline>,
     brokers: Arc<Brokers>,
     supervisor: Supervisor,
     topics: Option<Result<Topics, Problem>>,
@@ -107,6 +109,7 @@ impl Pipeline {
             supervisor: Supervisor::new(places, settings.metrics_address, &state_dir)?,
             text,
             current,
+            carried_out: None,
             brokers: Arc::new(Brokers::replacing(replaced)),
             topics: None,
             topics_due: Instant::now(),
@@ -175,7 +178,7 @@ impl Pipeline {
     async fn reconcile(&mut self, metrics: &Metrics) -> anyhow::Result<()> {
         let images = DefaultImages { api: String::new(), processor: String::new() };
         let (name, namespace) = (self.current.name_any(), self.current.namespace().unwrap_or_default());
-        let mut findings = Findings::default();
+        let mut findings = Findings { paused: self.current.paused_by(), ..Findings::default() };
         let mut failed = None;
         let validated = match secrets::dereference(&self.secrets, &self.current).await {
             Ok(referenced) => {
@@ -189,20 +192,27 @@ impl Pipeline {
             }
         };
         match validated {
-            Err(unusable) => findings.usable = Err(unusable),
+            Err(unusable) => findings.usable = Some(Err(unusable)),
             Ok(validated) => {
-                findings.topics = Some(self.topics(&validated).await);
-                findings.workloads = Some(match self.supervisor.run(&build(&validated)).await {
-                    Ok(workloads) => {
-                        metrics.replicas(&namespace, &name, workloads.api.existing, workloads.processor.existing);
-                        Ok(workloads)
-                    }
-                    Err(error) => {
-                        let message = format!("{error:#}");
-                        failed = Some(error);
-                        Err(message)
-                    }
-                });
+                findings.usable = Some(Ok(()));
+                if findings.paused.is_none() {
+                    findings.topics = Some(self.topics(&validated).await);
+                    self.carried_out = Some(validated);
+                }
+                // Also what is paused: that a replica which ends is started again is no change.
+                if let Some(pipeline) = &self.carried_out {
+                    findings.workloads = Some(match self.supervisor.run(&build(pipeline)).await {
+                        Ok(workloads) => {
+                            metrics.replicas(&namespace, &name, workloads.api.existing, workloads.processor.existing);
+                            Ok(workloads)
+                        }
+                        Err(error) => {
+                            let message = format!("{error:#}");
+                            failed = Some(error);
+                            Err(message)
+                        }
+                    });
+                }
             }
         }
         let before = self.current.status.as_ref();

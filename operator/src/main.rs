@@ -2,20 +2,26 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
 use kube::{Client, CustomResourceExt};
 use prometheus_client::registry::Registry;
 use sms_operator::{
     brokers::Brokers,
     config::{Cli, Command, Local, Run},
-    controller::{self, Context, apply::Served, validate::DefaultImages, within},
+    controller::{self, Context, apply::Served, backoff::Backoff, events::Events, validate::DefaultImages, within},
     crd::SmsPipeline,
-    lag, local,
+    lag,
+    leadership::Election,
+    local,
     metrics::Metrics,
     yaml,
 };
 use telemetry::{Health, Telemetry, server, shutdown};
+use uuid::Uuid;
+
+/// The Lease of the operators that look after the same pipelines.
+const LEASE: &str = "sms-operator";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -50,10 +56,13 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.watch_namespace, "starting");
     let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
     let namespace = settings.watch_namespace.as_deref();
+    let identity = format!("{}_{}", settings.identity, Uuid::new_v4());
     let context = Arc::new(Context {
         client: client.clone(),
         served: Served::default(),
         brokers: Brokers::default(),
+        backoff: Backoff::default(),
+        events: Events::new(client.clone(), identity.clone()),
         images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
         metrics,
     });
@@ -65,18 +74,32 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             lag::watch(pipelines, &context.brokers, &context.metrics, interval, shutdown).await;
         });
     };
-    controller::run(
-        within(&client, namespace),
-        namespace,
-        Arc::clone(&context),
-        kubernetes,
-        observing,
-        shutdown.clone(),
-    )
-    .await;
+    // Where all namespaces are looked after, the Lease is in the operator's own.
+    let lease_namespace = namespace.unwrap_or(client.default_namespace());
+    let election = Election::new(client.clone(), lease_namespace, LEASE, identity);
+    let mut lost = false;
+    // One that waits is ready: it is there to take over.
+    if election.won(|| kubernetes.up(), &shutdown).await {
+        kubernetes.down("the SmsPipelines are not yet read");
+        context.metrics.leads(true);
+        let pipelines = within(&client, namespace);
+        let leading =
+            controller::run(pipelines, namespace, Arc::clone(&context), kubernetes, observing, shutdown.clone());
+        lost = tokio::select! {
+            () = leading => false,
+            () = election.lost() => true,
+        };
+        context.metrics.leads(false);
+        if !lost {
+            election.release().await;
+        }
+    }
     shutdown.cancel();
     serving.await??;
     telemetry.flush();
+    if lost {
+        bail!("this operator leads no longer: it ends, to begin anew as one that waits");
+    }
     Ok(())
 }
 

@@ -1,17 +1,20 @@
 //! What the operator counts.
 
-use std::sync::atomic::AtomicI64;
+use std::{sync::atomic::AtomicI64, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
 /// All metrics of the operator. Gauges carry the pipeline's name, of which there are few; nothing else does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
+    leader: Gauge<i64, AtomicI64>,
     reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_errors: Family<ErrorLabels, Counter>,
+    reconcile_seconds: Histogram,
     replicas: Family<ReplicaLabels, Gauge<i64, AtomicI64>>,
     consumer_lag: Family<PipelineLabels, Gauge<i64, AtomicI64>>,
 }
@@ -19,6 +22,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
     result: ReconcileResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    class: &'static str,
 }
 
 /// How a reconcile ended.
@@ -51,9 +59,36 @@ enum Component {
     processor,
 }
 
+/// Upper bounds of the buckets for how long a reconcile takes, in seconds.
+const RECONCILE_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            leader: Gauge::default(),
+            reconciles: Family::default(),
+            reconcile_errors: Family::default(),
+            reconcile_seconds: Histogram::new(RECONCILE_SECONDS),
+            replicas: Family::default(),
+            consumer_lag: Family::default(),
+        }
+    }
+}
+
 impl Metrics {
     /// Adds all metrics to `registry`.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register("smspipeline_leader", "Whether this operator leads (1) or waits (0)", self.leader.clone());
+        registry.register(
+            "smspipeline_reconcile_errors",
+            "Reconciles that ended in an error, by what kind of error",
+            self.reconcile_errors.clone(),
+        );
+        registry.register(
+            "smspipeline_reconcile_seconds",
+            "How long reconciles take, in seconds",
+            self.reconcile_seconds.clone(),
+        );
         registry.register("smspipeline_reconciles", "Reconciles by how they ended", self.reconciles.clone());
         registry.register("smspipeline_replicas", "Replicas that exist", self.replicas.clone());
         registry.register(
@@ -61,6 +96,22 @@ impl Metrics {
             "Records of the requests topics that the processors have not committed",
             self.consumer_lag.clone(),
         );
+    }
+
+    /// Whether this operator leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+
+    /// A reconcile took so long.
+    pub fn reconcile_took(&self, duration: Duration) {
+        self.reconcile_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A reconcile ended in an error of this class.
+    pub fn reconcile_failed(&self, class: &'static str) {
+        self.reconciled(ReconcileResult::failed);
+        self.reconcile_errors.get_or_create(&ErrorLabels { class }).inc();
     }
 
     /// A reconcile ended.

@@ -62,6 +62,12 @@ impl Binary {
         self.child.try_wait().expect("the process is ours").map(|status| status.code().unwrap_or(-1))
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("the process is ours");
+    }
+
     /// Asks it to end and waits until it has; gives its exit code.
     pub fn stop(&mut self) -> i32 {
         if self.exit_code().is_none() {

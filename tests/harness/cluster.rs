@@ -103,7 +103,8 @@ impl Cluster {
         command.arg("run").envs(variables).env("KUBECONFIG", kubeconfig);
         let metrics = SocketAddr::from((loopback_address(), 9090));
         command.env("METRICS_ADDRESS", metrics.to_string());
-        Binary::start(command, &self.folder.path().join("operator.log")).with_metrics(metrics)
+        let output = self.folder.path().join(format!("{}.log", unique("operator-")));
+        Binary::start(command, &output).with_metrics(metrics)
     }
 
     /// `kind/name` and resourceVersion of every object of a kind.

@@ -82,7 +82,8 @@ impl Applied {
     pub async fn reconciled_times(&self, times: u32) {
         let count = async || self.operator.metric("smspipeline_reconciles_total{result=\"done\"}").await;
         let enough = count().await.unwrap_or_default() + f64::from(times);
-        eventually("the operator reconciles", LIMIT, async || (count().await? >= enough).then_some(())).await;
+        eventually("the operator reconciles", Cluster::PATIENCE, async || (count().await? >= enough).then_some(()))
+            .await;
     }
 
     pub async fn until_applied(&self) {
@@ -208,4 +209,35 @@ async fn an_object_of_somebody_else_is_refused_and_left_alone() {
     assert!(condition.message.contains(r#"Service "notifications-api""#), "{}", condition.message);
     let service = applied.cluster.versions(&ApiResource::erase::<Service>(&())).await;
     assert_eq!(service["Service/notifications-api"], foreign["Service/notifications-api"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_pipeline_is_not_changed_until_it_goes_on_and_its_events_tell_so() {
+    let applied = Applied::new().await;
+    applied.until_applied().await;
+    let pause = |paused: bool| {
+        let patch = format!(r#"{{"spec":{{"paused":{paused},"processor":{{"replicas":7}}}}}}"#);
+        applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", &patch]);
+    };
+    let replicas = async || applied.deployment("notifications-processor").await?.spec?.replicas;
+    pause(true);
+    eventually("the condition tells", LIMIT, async || {
+        applied.condition("Paused").filter(|condition| condition.status == "True")
+    })
+    .await;
+    let name = "notifications-api";
+    applied.cluster.kubectl(&["label", "deployment", name, "app.kubernetes.io/managed-by=somebody", "--overwrite"]);
+    applied.reconciled_times(2).await;
+    assert_eq!(replicas().await, Some(2));
+    let label = "jsonpath={.metadata.labels.app\\.kubernetes\\.io/managed-by}";
+    assert_eq!(applied.cluster.kubectl(&["get", "deployment", name, "-o", label]), "somebody");
+    assert_eq!(applied.condition("TopicsReady").map(|condition| condition.status), Some("True".to_owned()));
+
+    pause(false);
+    eventually("the edit is carried out", LIMIT, async || (replicas().await? == 7).then_some(())).await;
+    eventually("the events tell", LIMIT, async || {
+        let events = applied.cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+        ["TopicInUse", "AsWanted", "Paused", "NotPaused"].iter().all(|reason| events.contains(reason)).then_some(())
+    })
+    .await;
 }

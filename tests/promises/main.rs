@@ -7,6 +7,7 @@ mod cluster;
 mod crashes;
 mod delivery;
 mod ingest;
+mod leadership;
 mod objects;
 mod providers;
 mod repository;

@@ -20,6 +20,7 @@ use crate::controller::{
     build::Desired,
     kinds::{self, Kind, Object, ScaledBy, Wanted},
     status::{WorkloadState, Workloads},
+    validate::ValidatedPipeline,
 };
 
 pub use served::Served;
@@ -48,6 +49,18 @@ pub async fn apply(client: &Client, served: &BTreeSet<&'static Kind>, desired: &
     }
     prune::prune(client, served, desired).await?;
     Ok(workloads)
+}
+
+/// How far the workloads have come that are there already, for whoever may not write; `None` when one is not there.
+pub async fn look(client: &Client, pipeline: &ValidatedPipeline) -> Result<Option<Workloads>, Error> {
+    let api = Api::<Deployment>::namespaced(client.clone(), &pipeline.namespace);
+    let read = async |name: &String| {
+        let read = api.get_opt(name).await;
+        read.map_err(|source| Error::ReadWorkload { name: name.clone(), source })
+    };
+    let (api, processor) = (read(&pipeline.names.api).await?, read(&pipeline.names.processor).await?);
+    let (Some(api), Some(processor)) = (api, processor) else { return Ok(None) };
+    Ok(Some(Workloads { api: state(&api), processor: state(&processor), left_out: Vec::new() }))
 }
 
 async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {

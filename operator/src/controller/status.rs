@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::{
     controller::{
         build::processor_selector,
+        reasons::{self, Reason},
         topics::{Problem, Safety, Topics, plan::Difference},
         validate::Invalid,
     },
@@ -13,10 +14,12 @@ use crate::{
 };
 
 /// What one reconcile found out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Findings {
-    /// Whether the resource could be used; not, for example, when a Secret is missing.
-    pub usable: Result<(), Unusable>,
+    /// Whether the operator keeps its hands off.
+    pub paused: Option<&'static str>,
+    /// Whether the resource could be used; not, for example, when a Secret is missing. Absent when it did not come to that.
+    pub usable: Option<Result<(), Unusable>>,
     /// The topics, or why they are not as wanted; absent when it did not come to that.
     pub topics: Option<Result<Topics, Problem>>,
     /// The two workloads, or why they could not be applied; absent when it did not come to that.
@@ -32,12 +35,6 @@ pub enum Unusable {
     Invalid(Invalid),
     /// What it names could not be read.
     Unread(String),
-}
-
-impl Default for Findings {
-    fn default() -> Self {
-        Self { usable: Ok(()), topics: None, workloads: None, database_unreachable: None }
-    }
 }
 
 /// The two workloads as they are.
@@ -68,11 +65,12 @@ pub struct WorkloadState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Finding {
     status: &'static str,
-    reason: &'static str,
+    reason: String,
     message: String,
 }
 
-const READY: &str = "Ready";
+/// The condition that sums the others up.
+pub const READY: &str = "Ready";
 
 /// The new status, given the one before: transition times change only with a condition's status, and what
 /// could not be found out this time stays as it was.
@@ -90,15 +88,17 @@ pub fn summarize(
         ("ApiAvailable", api_available(findings)),
         ("ProcessorAvailable", available(findings, |workloads| &workloads.processor, None)),
     ];
-    let ready = single.iter().find(|(_, finding)| finding.status != "True").map_or_else(
-        || is("AllReady", "everything runs as asked for"),
-        |(_, finding)| Finding { status: "False", ..finding.clone() },
-    );
-    status.conditions = std::iter::once((READY, ready))
-        .chain(single)
-        .chain([("KafkaSettingsSafe", kafka_settings_safe(findings))])
-        .map(|(kind, finding)| condition(kind, finding, generation, before, now))
-        .collect();
+    let kept = |kind: &str, finding: &Finding| {
+        // Whoever changes nothing looks at less; what was known stays.
+        let unreached = findings.paused.is_some() && finding.reason == reasons::NOT_REACHED.name;
+        before.filter(|_| unreached)?.conditions.iter().find(|condition| condition.type_ == kind).cloned()
+    };
+    let new =
+        |(kind, finding)| kept(kind, &finding).unwrap_or_else(|| condition(kind, finding, generation, before, now));
+    let single = single.map(new);
+    let ready = condition(READY, ready(&single), generation, before, now);
+    let beside = [("KafkaSettingsSafe", kafka_settings_safe(findings)), ("Paused", paused(findings))].map(new);
+    status.conditions = std::iter::once(ready).chain(single).chain(beside).collect();
     status.observed_generation = generation;
     status.selector = processor_selector(pipeline);
     if let Some(Ok(Topics { topics, .. })) = &findings.topics {
@@ -121,19 +121,29 @@ pub fn explanation(status: &SmsPipelineStatus) -> String {
     ready.map_or_else(String::new, |ready| format!("{}: {}", ready.reason, ready.message))
 }
 
+/// The first of those that must be true and is not.
+fn ready(single: &[Condition]) -> Finding {
+    let Some(first) = single.iter().find(|condition| condition.status != "True") else {
+        return is(reasons::ALL_READY, "everything runs as asked for");
+    };
+    let status = if first.reason == reasons::NOT_REACHED.name { "Unknown" } else { "False" };
+    Finding { status, reason: first.reason.clone(), message: first.message.clone() }
+}
+
 fn secrets_resolved(findings: &Findings) -> Finding {
     match &findings.usable {
-        Ok(()) => is("Found", "every Secret that the spec names is there"),
-        Err(Unusable::Unread(reason)) => Finding { status: "Unknown", reason: "ReadFailed", message: reason.clone() },
-        Err(Unusable::Invalid(invalid)) => {
+        None => unknown(),
+        Some(Ok(())) => is(reasons::FOUND, "every Secret that the spec names is there"),
+        Some(Err(Unusable::Unread(reason))) => is_unknown(reasons::READ_FAILED, reason.clone()),
+        Some(Err(Unusable::Invalid(invalid))) => {
             let reason = match invalid {
-                Invalid::NoSecret { .. } => "SecretNotFound",
-                Invalid::NoKey { .. } => "SecretKeyNotFound",
-                Invalid::NoUrl { .. } => "InvalidDatabaseUrl",
-                Invalid::NoApiKeys { .. } => "InvalidApiKeys",
-                Invalid::NoText { .. } | Invalid::NoPem { .. } => "InvalidSecret",
-                Invalid::NoAuthentication => "InvalidAuthentication",
-                Invalid::PodOption { .. } => "InvalidPodOption",
+                Invalid::NoSecret { .. } => reasons::SECRET_NOT_FOUND,
+                Invalid::NoKey { .. } => reasons::SECRET_KEY_NOT_FOUND,
+                Invalid::NoUrl { .. } => reasons::INVALID_DATABASE_URL,
+                Invalid::NoApiKeys { .. } => reasons::INVALID_API_KEYS,
+                Invalid::NoText { .. } | Invalid::NoPem { .. } => reasons::INVALID_SECRET,
+                Invalid::NoAuthentication => reasons::INVALID_AUTHENTICATION,
+                Invalid::PodOption { .. } => reasons::INVALID_POD_OPTION,
             };
             is_not(reason, invalid.to_string())
         }
@@ -143,7 +153,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
 fn topics_ready(findings: &Findings) -> Finding {
     match &findings.topics {
         None => unknown(),
-        Some(Ok(_)) => is("AsWanted", "every topic exists with at least the partitions asked for"),
+        Some(Ok(_)) => is(reasons::AS_WANTED, "every topic exists with at least the partitions asked for"),
         Some(Err(problem)) => {
             let reason = match problem {
                 Problem::Kafka(
@@ -151,13 +161,13 @@ fn topics_ready(findings: &Findings) -> Finding {
                     | kafka::Error::Incomplete(_)
                     | kafka::Error::ReadFile { .. }
                     | kafka::Error::NulByte { .. },
-                ) => "InvalidKafkaSettings",
-                Problem::Kafka(kafka::Error::Login { .. }) => "KafkaLoginFailed",
-                Problem::Kafka(kafka::Error::Tls { .. }) => "KafkaTlsFailed",
-                Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
-                Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
-                Problem::Refused(differences) => differences.first().map_or("TopicsDiffer", Difference::reason),
-                Problem::Pending => "TopicsPending",
+                ) => reasons::INVALID_KAFKA_SETTINGS,
+                Problem::Kafka(kafka::Error::Login { .. }) => reasons::KAFKA_LOGIN_FAILED,
+                Problem::Kafka(kafka::Error::Tls { .. }) => reasons::KAFKA_TLS_FAILED,
+                Problem::Kafka(kafka::Error::Call { .. }) => reasons::KAFKA_UNREACHABLE,
+                Problem::Kafka(kafka::Error::Topic { .. }) => reasons::TOPIC_REFUSED,
+                Problem::Refused(differences) => differences.first().map_or(reasons::TOPICS_DIFFER, Difference::reason),
+                Problem::Pending => reasons::TOPICS_PENDING,
             };
             let advice = match problem {
                 Problem::Kafka(kafka::Error::Login { .. }) => {
@@ -177,14 +187,22 @@ fn topics_ready(findings: &Findings) -> Finding {
 fn kafka_settings_safe(findings: &Findings) -> Finding {
     let Some(Ok(Topics { safety, .. })) = &findings.topics else { return unknown() };
     match safety {
-        Err(reason) => Finding { status: "Unknown", reason: "NotReadable", message: reason.clone() },
+        Err(reason) => is_unknown(reasons::NOT_READABLE, reason.clone()),
         Ok(Safety { dangers, notes }) if dangers.is_empty() => {
             let safe = "no setting of the brokers endangers messages".to_owned();
-            is("Safe", [&[safe], notes.as_slice()].concat().join("; "))
+            is(reasons::SAFE, [&[safe], notes.as_slice()].concat().join("; "))
         }
         Ok(Safety { dangers, notes }) => {
-            is_not("UnsafeBrokerSettings", [dangers.as_slice(), notes].concat().join("; "))
+            is_not(reasons::UNSAFE_BROKER_SETTINGS, [dangers.as_slice(), notes].concat().join("; "))
         }
+    }
+}
+
+/// Also for people who wonder why nothing happens.
+fn paused(findings: &Findings) -> Finding {
+    match findings.paused {
+        Some(by) => is(reasons::PAUSED, format!("{by} says that nothing is to be changed")),
+        None => is_not(reasons::NOT_PAUSED, "the operator carries out what the spec says"),
     }
 }
 
@@ -203,15 +221,15 @@ fn api_available(findings: &Findings) -> Finding {
 fn available(findings: &Findings, which: fn(&Workloads) -> &WorkloadState, cause: Option<&str>) -> Finding {
     let state = match &findings.workloads {
         None => return unknown(),
-        Some(Err(message)) => return is_not("NotApplied", message.clone()),
+        Some(Err(message)) => return is_not(reasons::NOT_APPLIED, message.clone()),
         Some(Ok(workloads)) => which(workloads),
     };
     let (ready, desired) = (state.ready, state.desired);
     let count = format!("{ready} of {desired} replicas ready");
     match (ready >= desired, cause.or(state.detail.as_deref())) {
-        (true, _) => is("ReplicasReady", count),
-        (false, Some(cause)) => is_not("ReplicasNotReady", format!("{count}: {cause}")),
-        (false, None) => is_not("ReplicasNotReady", count),
+        (true, _) => is(reasons::REPLICAS_READY, count),
+        (false, Some(cause)) => is_not(reasons::REPLICAS_NOT_READY, format!("{count}: {cause}")),
+        (false, None) => is_not(reasons::REPLICAS_NOT_READY, count),
     }
 }
 
@@ -228,23 +246,27 @@ fn condition(
     Condition {
         type_: kind.to_owned(),
         status: finding.status.to_owned(),
-        reason: finding.reason.to_owned(),
+        reason: finding.reason,
         message: finding.message,
         observed_generation: generation,
         last_transition_time: since.unwrap_or(Time(now)),
     }
 }
 
-fn is(reason: &'static str, message: impl Into<String>) -> Finding {
-    Finding { status: "True", reason, message: message.into() }
+fn is(reason: Reason, message: impl Into<String>) -> Finding {
+    Finding { status: "True", reason: reason.name.to_owned(), message: message.into() }
 }
 
-fn is_not(reason: &'static str, message: impl Into<String>) -> Finding {
-    Finding { status: "False", reason, message: message.into() }
+fn is_not(reason: Reason, message: impl Into<String>) -> Finding {
+    Finding { status: "False", reason: reason.name.to_owned(), message: message.into() }
 }
 
 fn unknown() -> Finding {
-    Finding { status: "Unknown", reason: "NotReached", message: "an earlier step has to succeed first".to_owned() }
+    is_unknown(reasons::NOT_REACHED, "an earlier step has to succeed first")
+}
+
+fn is_unknown(reason: Reason, message: impl Into<String>) -> Finding {
+    Finding { status: "Unknown", reason: reason.name.to_owned(), message: message.into() }
 }
 
 #[cfg(test)]
@@ -256,7 +278,8 @@ mod tests {
         let running = WorkloadState { desired: 2, existing: 2, ready: 2, detail: None };
         let topic = TopicStatus { name: "sms.requests".to_owned(), topic_id: "AAAA".to_owned(), partitions: 6 };
         Findings {
-            usable: Ok(()),
+            paused: None,
+            usable: Some(Ok(())),
             topics: Some(Ok(Topics { topics: vec![topic], safety: Ok(Safety::default()) })),
             workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
             database_unreachable: None,
@@ -283,7 +306,7 @@ mod tests {
     fn every_condition_is_there_from_the_first_visit_on() {
         let place = "in namespace \"default\"".to_owned();
         let no_secret = Invalid::NoSecret { field: "spec.x".to_owned(), name: "x".to_owned(), place };
-        let findings = Findings { usable: Err(Unusable::Invalid(no_secret)), ..Findings::default() };
+        let findings = Findings { usable: Some(Err(Unusable::Invalid(no_secret))), ..Findings::default() };
         let status = summarize("notifications", Some(1), None, &findings, at(0));
         let found: Vec<_> =
             status.conditions.iter().map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect();
@@ -294,13 +317,45 @@ mod tests {
             ("ApiAvailable", "Unknown"),
             ("ProcessorAvailable", "Unknown"),
             ("KafkaSettingsSafe", "Unknown"),
+            ("Paused", "False"),
         ];
         assert_eq!(found, expected);
     }
 
     #[test]
+    fn before_the_first_round_nothing_is_said_to_be_wrong() {
+        check(&Findings::default(), "Ready", "Unknown NotReached: an earlier step has to succeed first");
+        check(&Findings::default(), "SecretsResolved", "Unknown NotReached: an earlier step has to succeed first");
+    }
+
+    #[test]
+    fn a_paused_pipeline_keeps_what_was_known_of_what_is_not_looked_at() {
+        let first = summarize("notifications", Some(1), None, &findings(), at(10));
+        let not_ready = WorkloadState { desired: 2, existing: 1, ready: 1, detail: None };
+        let workloads = Workloads { api: not_ready.clone(), processor: not_ready, left_out: Vec::new() };
+        let paused = Findings {
+            paused: Some("spec.paused"),
+            usable: Some(Ok(())),
+            workloads: Some(Ok(workloads)),
+            ..Findings::default()
+        };
+        let second = summarize("notifications", Some(2), Some(&first), &paused, at(20));
+        let of = |kind: &str| {
+            let condition = second.conditions.iter().find(|condition| condition.type_ == kind).expect("present");
+            (condition.status.clone(), condition.reason.clone())
+        };
+        let expected = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+        assert_eq!(of("Paused"), expected("True", "Paused"));
+        assert_eq!(of("TopicsReady"), expected("True", "AsWanted"));
+        assert_eq!(of("KafkaSettingsSafe"), expected("True", "Safe"));
+        assert_eq!(of("ProcessorAvailable"), expected("False", "ReplicasNotReady"));
+        assert_eq!(of("Ready"), expected("False", "ReplicasNotReady"));
+        assert_eq!(second.topics, first.topics);
+    }
+
+    #[test]
     fn what_could_not_be_read_is_unknown_and_not_missing() {
-        let findings = Findings { usable: Err(Unusable::Unread("forbidden".to_owned())), ..Findings::default() };
+        let findings = Findings { usable: Some(Err(Unusable::Unread("forbidden".to_owned()))), ..Findings::default() };
         check(&findings, "SecretsResolved", "Unknown ReadFailed: forbidden");
         check(&findings, "Ready", "False ReadFailed: forbidden");
     }
@@ -382,7 +437,7 @@ mod tests {
         let third = summarize("notifications", Some(2), Some(&second), &broken, at(30));
         let times: Vec<_> =
             third.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect();
-        assert_eq!(times, [30, 10, 10, 30, 30, 10]);
+        assert_eq!(times, [30, 10, 10, 30, 30, 10, 10]);
     }
 
     #[test]

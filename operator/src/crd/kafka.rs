@@ -38,6 +38,7 @@ pub enum GroupProtocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("self.prefix == oldSelf.prefix").message("prefix cannot be changed: the messages are in the topics of the old one"),
+    validation = Rule::new("self.replicationFactor == oldSelf.replicationFactor").message("replicationFactor cannot be changed: reassign the partitions with Kafka's own tools"),
     validation = Rule::new("self.partitions >= oldSelf.partitions").message("partitions cannot shrink: Kafka cannot remove partitions"),
     validation = Rule::new("self.partitions <= oldSelf.partitions || self.partitionGrowth == 'Acknowledge'").message("partitions can grow only with partitionGrowth: Acknowledge, because growing changes which partition a recipient maps to")
 )]

@@ -15,7 +15,8 @@ pub struct SmsPipelineStatus {
     /// Label selector of the processors, for the scale subresource.
     #[serde(default)]
     pub selector: String,
-    /// Ready sums up SecretsResolved, TopicsReady, ApiAvailable and ProcessorAvailable. KafkaSettingsSafe warns.
+    /// Ready sums up SecretsResolved, TopicsReady, ApiAvailable and ProcessorAvailable. KafkaSettingsSafe warns,
+    /// and Paused tells that nothing is changed. docs/reasons.md lists the reasons.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -8,6 +8,7 @@ use std::{
 use kafka::{Config, NewTopic, TopicDescription};
 
 use crate::{
+    controller::reasons::{self, Reason},
     controller::validate::WantedTopics,
     crd::{PartitionGrowth, TopicStatus},
 };
@@ -88,12 +89,12 @@ pub enum Difference {
 
 impl Difference {
     /// The reason that the condition tells.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Recreated { .. } => "TopicRecreated",
-            Self::Vanished { .. } => "TopicVanished",
-            Self::ReplicationFactor { .. } => "ReplicationFactorDiffers",
-            Self::Growth { .. } => "PartitionGrowthForbidden",
+            Self::Recreated { .. } => reasons::TOPIC_RECREATED,
+            Self::Vanished { .. } => reasons::TOPIC_VANISHED,
+            Self::ReplicationFactor { .. } => reasons::REPLICATION_FACTOR_DIFFERS,
+            Self::Growth { .. } => reasons::PARTITION_GROWTH_FORBIDDEN,
         }
     }
 }

@@ -1,0 +1,185 @@
+//! What becomes an event of the pipeline, seen by `kubectl describe` and `kubectl events`: every change of a condition's
+//! reason, and every topic that is new or has grown. [`changes`] is pure.
+
+mod limit;
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use kube::{
+    Client, Resource, ResourceExt,
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::ObjectRef,
+    },
+};
+use telemetry::error_chain;
+
+use super::{
+    reasons::{self, Reason, Severity},
+    status::READY,
+};
+use crate::crd::{SmsPipeline, SmsPipelineStatus};
+
+use limit::Bucket;
+
+/// How long a note may be: what the API server accepts, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The condition that it is about.
+    pub about: String,
+    /// Why.
+    pub reason: Reason,
+    /// In words.
+    pub note: String,
+}
+
+/// What is to be told of a status that follows another one.
+pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) -> Vec<Change> {
+    let was = |kind: &str| before?.conditions.iter().find(|condition| condition.type_ == kind);
+    // Ready repeats what another one says.
+    let conditions = after.conditions.iter().filter(|condition| condition.type_ != READY);
+    let changed = conditions.filter(|now| was(&now.type_).is_none_or(|before| before.reason != now.reason));
+    let told = changed.filter_map(|condition| {
+        let reason = *reasons::ALL.iter().find(|reason| reason.name == condition.reason)?;
+        // What is as it should be from the start is no news.
+        let is_news =
+            reason != reasons::NOT_REACHED && (was(&condition.type_).is_some() || reason != reasons::NOT_PAUSED);
+        is_news.then(|| Change { about: condition.type_.clone(), reason, note: condition.message.clone() })
+    });
+    let topics = after.topics.iter().filter_map(|topic| {
+        let before = before.and_then(|before| before.topics.iter().find(|before| before.name == topic.name));
+        let (reason, note) = match before {
+            None => (reasons::TOPIC_IN_USE, format!("topic {:?} with {} partitions", topic.name, topic.partitions)),
+            Some(before) if before.partitions < topic.partitions => {
+                let (name, from, to) = (&topic.name, before.partitions, topic.partitions);
+                (reasons::TOPIC_GREW, format!("topic {name:?} grew from {from} to {to} partitions"))
+            }
+            Some(_) => return None,
+        };
+        Some(Change { about: "TopicsReady".to_owned(), reason, note })
+    });
+    told.chain(topics).collect()
+}
+
+/// Publishes events, not too many for one pipeline.
+pub struct Events {
+    recorder: Recorder,
+    buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, Bucket>>,
+}
+
+impl Events {
+    /// As `instance`, this operator's own name.
+    pub fn new(client: Client, instance: String) -> Self {
+        let reporter = Reporter { controller: "smspipeline.dev/sms-operator".to_owned(), instance: Some(instance) };
+        Self { recorder: Recorder::new(client, reporter), buckets: Mutex::default() }
+    }
+
+    /// Tells `changes` of `pipeline`. An event that does not get through is no reason to fail: the status says the same.
+    pub async fn publish(&self, pipeline: &SmsPipeline, changes: Vec<Change>) {
+        for change in changes {
+            if !self.may_tell(pipeline) {
+                continue;
+            }
+            let Change { about, reason, note } = change;
+            let type_ = match reason.severity {
+                Severity::Normal => EventType::Normal,
+                Severity::Warning => EventType::Warning,
+            };
+            let end = note.floor_char_boundary(LONGEST_NOTE);
+            let event = Event {
+                type_,
+                reason: reason.name.to_owned(),
+                note: Some(note[..end].to_owned()),
+                action: about,
+                secondary: None,
+            };
+            if let Err(error) = self.recorder.publish(&event, &pipeline.object_ref(&())).await {
+                let (pipeline, error) = (pipeline.name_any(), error_chain(&error));
+                tracing::warn!(pipeline, reason = reason.name, error, "an event was not published");
+            }
+        }
+    }
+
+    /// A pipeline is gone.
+    pub fn forget(&self, pipeline: &ObjectRef<SmsPipeline>) {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).remove(pipeline);
+    }
+
+    fn may_tell(&self, pipeline: &SmsPipeline) -> bool {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        buckets.entry(ObjectRef::from_obj(pipeline)).or_insert_with(|| Bucket::full(now)).take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::*;
+    use crate::crd::TopicStatus;
+
+    fn condition(kind: &str, reason: Reason) -> Condition {
+        Condition {
+            type_: kind.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.name.to_owned(),
+            message: "words".to_owned(),
+            observed_generation: Some(1),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn status(conditions: &[(&str, Reason)], partitions: &[i32]) -> SmsPipelineStatus {
+        let topics = partitions.iter().enumerate().map(|(number, &partitions)| TopicStatus {
+            name: format!("topic-{number}"),
+            topic_id: "AAAA".to_owned(),
+            partitions,
+        });
+        SmsPipelineStatus {
+            conditions: conditions.iter().map(|(kind, reason)| condition(kind, *reason)).collect(),
+            topics: topics.collect(),
+            ..SmsPipelineStatus::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus, expected: &[&str]) {
+        let told: Vec<_> = changes(before, after).iter().map(|change| change.reason.name).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_condition_is_told_when_its_reason_changes_and_only_then() {
+        let missing =
+            status(&[("Ready", reasons::SECRET_NOT_FOUND), ("SecretsResolved", reasons::SECRET_NOT_FOUND)], &[]);
+        let found = status(&[("Ready", reasons::ALL_READY), ("SecretsResolved", reasons::FOUND)], &[]);
+        check(None, &missing, &["SecretNotFound"]);
+        check(Some(&missing), &missing, &[]);
+        check(Some(&missing), &found, &["Found"]);
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_from_the_start_is_no_news() {
+        let first = status(&[("TopicsReady", reasons::NOT_REACHED), ("Paused", reasons::NOT_PAUSED)], &[]);
+        let paused = status(&[("TopicsReady", reasons::NOT_REACHED), ("Paused", reasons::PAUSED)], &[]);
+        check(None, &first, &[]);
+        check(Some(&first), &paused, &["Paused"]);
+        check(Some(&paused), &first, &["NotPaused"]);
+    }
+
+    #[test]
+    fn topics_are_told_when_they_are_new_and_when_they_grow() {
+        check(None, &status(&[], &[3]), &["TopicInUse"]);
+        check(Some(&status(&[], &[3])), &status(&[], &[3]), &[]);
+        check(Some(&status(&[], &[3])), &status(&[], &[6, 1]), &["TopicGrew", "TopicInUse"]);
+    }
+}
