@@ -8,6 +8,7 @@ mod api;
 mod exposure;
 mod http_provider;
 mod kafka;
+mod kafka_security;
 mod messages;
 mod pod_options;
 mod processor;
@@ -24,7 +25,10 @@ pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
     ResponseRule,
 };
-pub use kafka::{GroupProtocol, Kafka, PartitionGrowth, Topics};
+pub use kafka::{GroupProtocol, Kafka, OnDelete, PartitionGrowth, Topics};
+pub use kafka_security::{
+    KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecretRef, KafkaSecurity, KafkaTls, SaslMechanism,
+};
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};

@@ -30,6 +30,7 @@ pub async fn watch(
             pipelines.iter().map(|pipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any())).collect();
         for (namespace, name) in known.difference(&present) {
             metrics.forget(namespace, name);
+            brokers.forget(namespace, name);
         }
         known = present;
         // All at once: a broker that hangs delays no other.
@@ -50,8 +51,8 @@ async fn observe(pipeline: &SmsPipeline, brokers: &Brokers, metrics: &Metrics) {
     if topics.is_empty() {
         return metrics.consumer_lag(&namespace, &name, None);
     }
-    match brokers.lag(&kafka.bootstrap_servers, consumer_group(&kafka.topics), &topics).await {
-        Ok(records) => metrics.consumer_lag(&namespace, &name, Some(records)),
+    match brokers.lag(&namespace, &name, consumer_group(&kafka.topics), &topics).await {
+        Ok(records) => metrics.consumer_lag(&namespace, &name, records),
         Err(error) => {
             tracing::debug!(pipeline = name, namespace, %error, "lag is unknown");
             metrics.consumer_lag(&namespace, &name, None);

@@ -31,10 +31,10 @@ use crate::{
     controller::{
         build::build,
         status::{self, Findings, Unusable},
-        topics::Problem,
+        topics::{Problem, Topics},
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
-    crd::{SmsPipeline, TopicStatus},
+    crd::SmsPipeline,
     lag,
     metrics::{Metrics, ReconcileResult},
 };
@@ -55,7 +55,7 @@ pub struct Pipeline {
     current: SmsPipeline,
     brokers: Arc<Brokers>,
     supervisor: Supervisor,
-    topics: Option<Result<Vec<TopicStatus>, Problem>>,
+    topics: Option<Result<Topics, Problem>>,
     topics_due: Instant,
 }
 
@@ -217,7 +217,7 @@ impl Pipeline {
     }
 
     /// The topics, looked at again only when that is due: a broker need not be asked each second.
-    async fn topics(&mut self, pipeline: &ValidatedPipeline) -> Result<Vec<TopicStatus>, Problem> {
+    async fn topics(&mut self, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
         match self.topics.take() {
             Some(known) if Instant::now() < self.topics_due => known,
             Some(_) | None => {

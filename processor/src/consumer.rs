@@ -102,7 +102,7 @@ where
     H: Fn(Record, Arc<CancellationToken>) -> F + Send + 'static,
     F: Future<Output = HowEnded> + Send + 'static,
 {
-    let config = client_config(&settings, kafka);
+    let config = client_config(&settings, kafka)?;
     let poller = Poller { settings, config, outside, runtime: Handle::current(), hasher: RandomState::new(), handle };
     let member = poller.join().context("invalid Kafka client settings")?;
     let (left, when_left) = oneshot::channel();
@@ -115,8 +115,8 @@ where
     Ok(when_left)
 }
 
-fn client_config(settings: &Settings, kafka: &kafka::Settings) -> ClientConfig {
-    let mut config = kafka.client_config("sms-processor");
+fn client_config(settings: &Settings, kafka: &kafka::Settings) -> Result<ClientConfig, kafka::Error> {
+    let mut config = kafka.client_config("sms-processor")?;
     config
         .set("group.id", &settings.group)
         // A partition that is new to the group has records already: starting at its end would lose them.
@@ -144,5 +144,5 @@ fn client_config(settings: &Settings, kafka: &kafka::Settings) -> ClientConfig {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000"),
     };
-    config
+    Ok(config)
 }

@@ -24,13 +24,15 @@ pub struct PipelineSettings {
     /// `spec.processor.provider.http`, in place of the simulated one.
     pub http_provider: Option<Value>,
     /// More Secrets: name, key and value.
-    pub secrets: Vec<[&'static str; 3]>,
+    pub secrets: Vec<[String; 3]>,
     /// `spec.telemetry`.
     pub telemetry: Value,
     /// `spec.api.replicas`.
     pub api_replicas: usize,
     /// Kafka's bootstrap servers; those of the run when absent.
     pub kafka: Option<String>,
+    /// `spec.kafka.security`.
+    pub kafka_security: Value,
     /// URL of the database; a new one when absent.
     pub database_url: Option<String>,
     /// What is in the Secret of API keys; without it everybody is let in.
@@ -46,6 +48,7 @@ impl Default for PipelineSettings {
             telemetry: json!({}),
             api_replicas: 1,
             kafka: None,
+            kafka_security: json!({}),
             database_url: None,
             api_keys: None,
         }
@@ -260,9 +263,17 @@ impl LocalPipeline {
         write_api_keys(&self.folder.path().join("state"), keys);
     }
 
+    /// Replaces the value of a Secret's key.
+    pub fn replace_secret(&self, name: &str, key: &str, value: &str) {
+        let secret = self.folder.path().join("state/secrets").join(name);
+        let next = secret.join("next");
+        fs::write(&next, value).expect("the Secret is written");
+        fs::rename(next, secret.join(key)).expect("the Secret is written");
+    }
+
     /// Kafka's admin calls, on the broker of the run.
     pub fn admin(&self) -> kafka::Admin {
-        let settings = kafka::Settings { bootstrap_servers: Environment::get().kafka.clone() };
+        let settings = kafka::Settings::plaintext(&Environment::get().kafka);
         kafka::Admin::new(&settings, "tests").expect("a client")
     }
 
@@ -316,6 +327,7 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
             "database": { "urlSecretRef": { "name": "notifications-db", "key": "uri" } },
             "kafka": {
                 "bootstrapServers": "kafka-bootstrap.kafka:9092",
+                "security": settings.kafka_security,
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
             "api": { "replicas": settings.api_replicas, "authentication": authentication },

@@ -43,7 +43,7 @@ impl Applied {
     }
 
     async fn partitions(&self, topic: &str) -> Option<i32> {
-        let settings = kafka::Settings { bootstrap_servers: Environment::get().kafka.clone() };
+        let settings = kafka::Settings::plaintext(&Environment::get().kafka);
         let admin = Admin::new(&settings, "tests").expect("a client");
         let name = format!("{}{topic}", self.prefix);
         Some(admin.describe_topics(vec![name.clone()]).await.ok()?.get(&name)?.partitions)

@@ -69,7 +69,7 @@ async fn what_is_given_up_while_kafka_goes_away_and_comes_back_is_kept_and_each_
     const GIVEN_UP: i64 = 30;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut broker = start_kafka(folder.path(), None);
-    let kafka = kafka::Settings { bootstrap_servers: broker.bootstrap_servers() };
+    let kafka = kafka::Settings::plaintext(broker.bootstrap_servers());
     let provider = json!({ "minDelay": "1s", "maxDelay": "3s" });
     let settings =
         PipelineSettings { kafka: Some(broker.bootstrap_servers()), provider, ..PipelineSettings::default() };

@@ -11,5 +11,7 @@ mod objects;
 mod providers;
 mod repository;
 mod rules;
+mod secured_kafka;
+mod topics;
 mod tracing;
 mod up;

@@ -42,7 +42,7 @@ async fn a_message_goes_out_over_http_with_a_secret_that_nobody_prints() {
         "headers": { "X-Key": "{{ secrets.key }}", "X-Price": "$$1" },
         "secrets": { "key": { "name": "provider", "key": "key" } },
     });
-    let secrets = vec![["provider", "key", KEY]];
+    let secrets = vec![["provider", "key", KEY].map(str::to_owned)];
     let settings = PipelineSettings { http_provider: Some(provider), secrets, ..PipelineSettings::default() };
     let mut pipeline = LocalPipeline::ready(settings).await;
 

@@ -45,7 +45,7 @@ impl Topics {
 
     /// Makes all of them; their names begin with `prefix`.
     pub async fn create(bootstrap_servers: String, prefix: &str, partitions: i32) -> anyhow::Result<Topics> {
-        let settings = Settings { bootstrap_servers };
+        let settings = Settings::plaintext(bootstrap_servers);
         let topics = Topics {
             admin: Admin::new(&settings, "sms-bench").context("cannot make a Kafka client")?,
             settings,
@@ -89,7 +89,7 @@ impl Topics {
     /// Lets a group stand at the beginning of the topics of all priorities, as one does that has been there before: where
     /// nobody ever committed, processors ask sms-api about every message.
     pub async fn found(&self, group: &str) -> anyhow::Result<()> {
-        let mut config = self.settings.client_config("sms-bench");
+        let mut config = self.settings.client_config("sms-bench")?;
         config.set("group.id", group);
         let mut positions = TopicPartitionList::new();
         for (topic, partition) in self.partitions_of(&self.lanes()) {

@@ -14,12 +14,16 @@ use crate::{
     server::{Server, ServerSettings},
 };
 
+pub use secure::SecureListener;
 pub use template::KafkaBinaries;
 
 mod properties;
+mod secure;
 mod template;
 
 const NAME: &str = "Kafka";
+/// Where the first listener is.
+const ADDRESS: &str = "127.0.0.1";
 const READY_WITHIN: Duration = Duration::from_mins(2);
 /// Small and quick to start.
 const QUICK_START: &[&str] = &["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
@@ -72,18 +76,37 @@ pub struct Kafka {
     binaries: KafkaBinaries,
     tuning: JavaTuning,
     claim: Claim,
+    secure: Option<SecureListener>,
 }
 
 impl Kafka {
     /// Starts it and returns when it serves.
     pub fn start(binaries: &KafkaBinaries, settings: &KafkaSettings<'_>) -> Result<Kafka, Error> {
+        Kafka::start_on(binaries, settings, |_| Ok(None))
+    }
+
+    /// Like [`Kafka::start`], with a second listener that wants TLS and a password.
+    pub fn start_secured(binaries: &KafkaBinaries, settings: &KafkaSettings<'_>) -> Result<Kafka, Error> {
+        Kafka::start_on(binaries, settings, |folder| SecureListener::prepare(&folder.join("tls")).map(Some))
+    }
+
+    fn start_on(
+        binaries: &KafkaBinaries,
+        settings: &KafkaSettings<'_>,
+        secure: impl FnOnce(&Path) -> Result<Option<SecureListener>, Error>,
+    ) -> Result<Kafka, Error> {
         if let Some(port) = settings.port {
             ports::expect_free(NAME, port)?;
         }
         let claim = Claim::on(settings.folder)?;
         claim.end_orphan("kafka")?;
-        let (server, port) = launch(binaries, &claim, settings.port, settings.tuning)?;
-        Ok(Kafka { server, port, binaries: binaries.clone(), tuning: settings.tuning, claim })
+        let mut secure = secure(claim.folder())?;
+        let (server, port) = launch(binaries, &claim, settings.port, settings.tuning, secure.as_ref())?;
+        if let Some(secure) = &mut secure {
+            let port = listening_port(&server.log_text(), secure::ADDRESS);
+            secure.listen_on(port.ok_or_else(|| server.failure("does not tell its second port"))?);
+        }
+        Ok(Kafka { server, port, binaries: binaries.clone(), tuning: settings.tuning, claim, secure })
     }
 
     /// What clients connect to first, and always: it is the only broker.
@@ -94,6 +117,11 @@ impl Kafka {
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The second listener of a broker that was [started secured](Kafka::start_secured).
+    pub fn secure(&self) -> Option<&SecureListener> {
+        self.secure.as_ref()
     }
 
     /// The process id of the broker.
@@ -124,7 +152,8 @@ impl Kafka {
     /// Stops the broker if it runs and starts it again on the same port with the same data.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.server.stop();
-        (self.server, self.port) = launch(&self.binaries, &self.claim, Some(self.port), self.tuning)?;
+        let secure = self.secure.as_ref();
+        (self.server, self.port) = launch(&self.binaries, &self.claim, Some(self.port), self.tuning, secure)?;
         Ok(())
     }
 
@@ -141,13 +170,14 @@ fn launch(
     claim: &Claim,
     port: Option<u16>,
     tuning: JavaTuning,
+    secure: Option<&SecureListener>,
 ) -> Result<(Server, u16), Error> {
     let data = claim.folder().join("data");
     if !data.exists() {
         binaries.copy_formatted_data(&data)?;
     }
     let file = claim.folder().join("server.properties");
-    fs::write(&file, properties::server(port.unwrap_or(0), &data)).map_err(Error::file("write", &file))?;
+    fs::write(&file, properties::server(port.unwrap_or(0), &data, secure)).map_err(Error::file("write", &file))?;
     let mut command = java(binaries.class_path(), tuning);
     if let Some(archive) = binaries.class_data_archive() {
         command.arg("-Xshare:auto").arg(format!("-XX:SharedArchiveFile={}", archive.display()));
@@ -178,7 +208,7 @@ fn broker(mut java: Command, properties: &Path, log: PathBuf) -> ServerSettings 
 fn await_broker(server: &mut Server, wanted: Option<u16>) -> Result<u16, Error> {
     let ready = server.wait_until(READY_WITHIN, |log| {
         let text = log.text();
-        text.contains("Kafka Server started").then(|| listening_port(&text)).flatten()
+        text.contains("Kafka Server started").then(|| listening_port(&text, ADDRESS)).flatten()
     });
     match (ready, wanted) {
         (Err(_), Some(port)) if server.log_text().contains("Address already in use") => {
@@ -188,10 +218,10 @@ fn await_broker(server: &mut Server, wanted: Option<u16>) -> Result<u16, Error> 
     }
 }
 
-/// The broker's port: its acceptor is the last to say where it listens, after the controller's.
-fn listening_port(log: &str) -> Option<u16> {
-    let (_, address) = log.rsplit_once("Awaiting socket connections on 127.0.0.1:")?;
-    address.split_once('.')?.0.parse().ok()
+/// The broker's port on `address`: its acceptor is the last there to say where it listens, after the controller's.
+fn listening_port(log: &str, address: &str) -> Option<u16> {
+    let (_, port) = log.rsplit_once(&format!("Awaiting socket connections on {address}:"))?;
+    port.split_once('.')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -202,7 +232,9 @@ mod tests {
     fn the_port_is_that_of_the_broker_and_not_that_of_the_controller() {
         let log = "12:00 [main] INFO kafka.network.DataPlaneAcceptor - Awaiting socket connections on 127.0.0.1:40001.\n\
                    12:01 [main] INFO kafka.network.DataPlaneAcceptor - Awaiting socket connections on 127.0.0.1:40002.\n\
+                   12:01 [main] INFO kafka.network.DataPlaneAcceptor - Awaiting socket connections on 127.0.0.2:40003.\n\
                    12:01 [main] INFO kafka.server.KafkaRaftServer - Kafka Server started\n";
-        assert_eq!(listening_port(log), Some(40002));
+        assert_eq!(listening_port(log, "127.0.0.1"), Some(40002));
+        assert_eq!(listening_port(log, "127.0.0.2"), Some(40003));
     }
 }

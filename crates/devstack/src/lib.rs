@@ -35,7 +35,7 @@ pub use cache::Cache;
 pub use claim::Claim;
 pub use error::Error;
 pub use helm::Helm;
-pub use kafka::{JavaTuning, Kafka, KafkaBinaries, KafkaSettings};
+pub use kafka::{JavaTuning, Kafka, KafkaBinaries, KafkaSettings, SecureListener};
 pub use kubernetes::{ControlPlane, KubernetesBinaries};
 pub use log_file::{LogFile, last_lines};
 pub use ports::{free_port, probe};

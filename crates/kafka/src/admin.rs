@@ -1,16 +1,26 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod configs;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions, TopicReplication},
     client::DefaultClientContext,
+    config::RDKafkaLogLevel,
     types::RDKafkaErrorCode,
 };
 
 use crate::{
     Error, Settings,
+    cause::Cause,
     native::{self, TopicDescription},
     offsets::{Groups, PartitionOffsets},
 };
+
+pub use configs::{Config, Configurable};
 
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     groups: Arc<Groups>,
+    /// Why there is no connection, from the last failure until the next success. librdkafka tells a cause that does not
+    /// change only now and then.
+    cause: Arc<Mutex<Option<Cause>>>,
 }
 
 /// A topic to be created.
@@ -38,8 +51,12 @@ pub struct NewTopic {
 impl Admin {
     /// Makes the client; connections are opened by the calls, so this does not wait for a broker.
     pub fn new(settings: &Settings, client_id: &str) -> Result<Self, Error> {
-        let client = settings.client_config(client_id).create().map_err(Error::Settings)?;
-        Ok(Self { client: Arc::new(client), groups: Arc::new(Groups::new(settings.clone())) })
+        let mut config = settings.client_config(client_id)?;
+        // It tells of brokers that hang up, which is how one that speaks another protocol shows.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        let client = config.create().map_err(Error::Settings)?;
+        let groups = Arc::new(Groups::new(settings.clone()));
+        Ok(Self { client: Arc::new(client), groups, cause: Arc::default() })
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
@@ -58,14 +75,21 @@ impl Admin {
             })
             .collect();
         let results = self.client.create_topics(&new, &options()).await;
-        each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists])
+        self.explained(each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists]))
     }
 
     /// Grows a topic to `partitions` in all. Kafka refuses to shrink one.
     pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
         let count = usize::try_from(partitions).unwrap_or_default();
         let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
-        each_topic("CreatePartitions", results, &[])
+        self.explained(each_topic("CreatePartitions", results, &[]))
+    }
+
+    /// Deletes topics with everything in them; one that is gone already is no error.
+    pub async fn delete_topics(&self, names: &[String]) -> Result<(), Error> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let results = self.client.delete_topics(&names, &options()).await;
+        self.explained(each_topic("DeleteTopics", results, &[RDKafkaErrorCode::UnknownTopicOrPartition]))
     }
 
     /// First, committed and end offsets of a group in every given partition.
@@ -81,9 +105,26 @@ impl Admin {
         work: impl FnOnce(&AdminClient<DefaultClientContext>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let client = Arc::clone(&self.client);
-        match tokio::task::spawn_blocking(move || work(&client)).await {
+        let result = match tokio::task::spawn_blocking(move || work(&client)).await {
             Ok(result) => result,
             Err(error) => Err(Error::Call { call, reason: error.to_string() }),
+        };
+        self.explained(result)
+    }
+
+    /// A call that found no connection, with the cause in place of "timed out".
+    fn explained<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let mut known = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        let logged = native::logged_cause(&self.client);
+        match result {
+            Err(Error::Call { call, reason }) => {
+                *known = logged.or_else(|| known.take());
+                Err(known.clone().map_or(Error::Call { call, reason }, |cause| cause.into_error(call)))
+            }
+            other => {
+                *known = None;
+                other
+            }
         }
     }
 }

@@ -4,23 +4,59 @@
 //! Knows nothing of messages or pipelines.
 
 mod admin;
+mod cause;
 mod metadata;
 mod native;
 mod offsets;
+mod security;
 mod settings;
 
-pub use admin::{Admin, NewTopic};
+use std::{io, path::PathBuf};
+
+pub use admin::{Admin, Config, Configurable, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;
+pub use security::{Mechanism, Protocol, Security, Source};
 pub use settings::Settings;
 
-/// Why an admin call failed.
+/// Why a client could not be made, or an admin call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client itself could not be made: a setting is wrong.
     #[error("invalid Kafka client settings")]
     Settings(#[source] rdkafka::error::KafkaError),
+    /// A setting needs another one that is not there.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// A file that a setting names could not be read.
+    #[error("failed to read {}, named by {setting}", path.display())]
+    ReadFile {
+        /// The setting as an environment variable.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A value that the C library would cut off.
+    #[error("what {setting} names holds a NUL byte")]
+    NulByte {
+        /// The setting as an environment variable.
+        setting: &'static str,
+    },
+    /// The brokers do not take our user name and password.
+    #[error("Kafka does not let us in: {reason}")]
+    Login {
+        /// What the broker or the client library said.
+        reason: String,
+    },
+    /// A broker does not prove who it is, does not take our certificate, or speaks another protocol.
+    #[error("no secure connection to Kafka: {reason}")]
+    Tls {
+        /// What the client library said.
+        reason: String,
+    },
     /// No broker answered in time, or the answer was an error for the call as a whole.
     #[error("Kafka call {call} failed: {reason}")]
     Call {
@@ -29,12 +65,12 @@ pub enum Error {
         /// What the broker or the client library said.
         reason: String,
     },
-    /// The broker refused one topic.
-    #[error("Kafka refused {call} for topic {topic:?}: {reason}")]
+    /// The broker refused one topic, group or broker.
+    #[error("Kafka refused {call} for {topic:?}: {reason}")]
     Topic {
         /// The admin call by its protocol name.
         call: &'static str,
-        /// The topic refused.
+        /// What it was refused for.
         topic: String,
         /// The broker's error code in words.
         reason: String,

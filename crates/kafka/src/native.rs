@@ -2,11 +2,14 @@
 //!
 //! Each call makes a queue of its own and blocks on it until the answer is there. Pointers read from an
 //! answer live as long as its [`Answer`], so everything is copied out before that is dropped.
-#![expect(unsafe_code, reason = "rdkafka 0.39 wraps neither DescribeTopics nor ListOffsets")]
+#![expect(unsafe_code, reason = "rdkafka 0.39 wraps neither DescribeTopics, ListOffsets nor IncrementalAlterConfigs")]
+
+mod configs;
 
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, c_char, c_int},
+    ptr,
     time::Duration,
 };
 
@@ -15,20 +18,25 @@ use rdkafka::{
     bindings::{
         rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
         rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_ListOffsets,
-        rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition,
+        rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition, rd_kafka_Node_id,
         rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
         rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
-        rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string,
-        rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy,
-        rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_t, rd_kafka_queue_destroy,
-        rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t,
-        rd_kafka_topic_partition_t,
+        rd_kafka_TopicPartitionInfo_leader, rd_kafka_TopicPartitionInfo_replicas, rd_kafka_Uuid_base64str,
+        rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string, rd_kafka_event_DescribeTopics_result,
+        rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string,
+        rd_kafka_event_log, rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new,
+        rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_partition_t,
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    cause::{Cause, cause},
+};
+
+pub(crate) use configs::{alter_configs, describe_configs};
 
 pub(crate) type Client = AdminClient<DefaultClientContext>;
 
@@ -39,6 +47,10 @@ pub struct TopicDescription {
     pub topic_id: String,
     /// How many partitions it has.
     pub partitions: i32,
+    /// On how many brokers each partition is kept; where they differ, the fewest.
+    pub replication_factor: i32,
+    /// A broker that serves it: the leader of the first partition that has one.
+    pub leader: Option<i32>,
 }
 
 /// The answer to one admin call.
@@ -84,6 +96,32 @@ fn call(
     }
 }
 
+/// Reads what the client has logged since this was last called, which nobody else does, and gives the last cause in it
+/// that keeps us from the brokers.
+pub(crate) fn logged_cause(client: &Client) -> Option<Cause> {
+    let mut last = None;
+    // SAFETY: the client outlives the call; the queue is destroyed here, each event by `Answer`; the pointers that
+    // `rd_kafka_event_log` sets lead into the event.
+    unsafe {
+        let queue = rd_kafka_queue_get_main(client.inner().native_ptr());
+        loop {
+            let event = rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            let event = Answer(event);
+            let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+            if rd_kafka_event_log(event.0, &raw mut facility, &raw mut line, &raw mut level) == 0 {
+                let line = text(line);
+                tracing::debug!(level, line, "librdkafka");
+                last = cause(&line).or(last);
+            }
+        }
+        rd_kafka_queue_destroy(queue);
+    }
+    last
+}
+
 pub(crate) fn describe_topics(
     client: &Client,
     names: &[String],
@@ -123,10 +161,19 @@ pub(crate) fn describe_topics(
             match code {
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     let mut partitions = 0;
-                    rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                    let first = rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                    let replicas = (0..partitions).map(|partition| {
+                        let mut replicas = 0;
+                        rd_kafka_TopicPartitionInfo_replicas(*first.add(partition), &raw mut replicas);
+                        replicas
+                    });
+                    let replication_factor = i32::try_from(replicas.min().unwrap_or_default()).unwrap_or(i32::MAX);
+                    let mut leaders =
+                        (0..partitions).map(|partition| rd_kafka_TopicPartitionInfo_leader(*first.add(partition)));
+                    let leader = leaders.find(|node| !node.is_null()).map(|node| rd_kafka_Node_id(node));
                     let topic_id = text(rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic)));
                     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-                    found.insert(name, TopicDescription { topic_id, partitions });
+                    found.insert(name, TopicDescription { topic_id, partitions, replication_factor, leader });
                 }
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {}
                 _ => {

@@ -107,7 +107,7 @@ impl Groups {
         if let Some(reader) = readers.get(group) {
             return Ok(Arc::clone(reader));
         }
-        let mut config = self.settings.client_config("sms-operator-lag");
+        let mut config = self.settings.client_config("sms-operator-lag")?;
         config.set("group.id", group).set("enable.auto.commit", "false");
         let reader: Arc<BaseConsumer> = Arc::new(config.create().map_err(Error::Settings)?);
         readers.insert(group.to_owned(), Arc::clone(&reader));

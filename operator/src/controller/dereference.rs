@@ -13,7 +13,7 @@ use crate::{
         Error,
         names::{INTERNAL_TOKEN_KEY, Names},
     },
-    crd::SmsPipeline,
+    crd::{KafkaSecret, SmsPipeline},
 };
 
 /// How long PostgreSQL may take to accept a connection before it counts as unreachable.
@@ -28,6 +28,8 @@ pub struct Referenced {
     pub api_keys: Option<Lookup>,
     /// The provider's secrets by the names that its templates use.
     pub provider_secrets: BTreeMap<String, Lookup>,
+    /// What the Secrets for Kafka hold.
+    pub kafka_secrets: BTreeMap<KafkaSecret, Lookup>,
     /// Why no connection to the database's port could be opened from here; `None` when it could, or when
     /// there is no URL to try.
     pub database_unreachable: Option<String>,
@@ -73,13 +75,17 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
     for (name, reference) in pipeline.spec.processor.provider.secrets() {
         provider_secrets.insert(name.clone(), look_up(&reference.name, &reference.key).await?);
     }
+    let mut kafka_secrets = BTreeMap::new();
+    for (secret, reference) in pipeline.spec.kafka.security.secrets() {
+        kafka_secrets.insert(secret, look_up(&reference.name, &reference.key).await?);
+    }
     let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
     let internal_token = match look_up(&internal_secret, INTERNAL_TOKEN_KEY).await? {
         Lookup::Found(token) => token,
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, provider_secrets, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
 }
 
 /// A token that nobody can guess: 244 random bits.

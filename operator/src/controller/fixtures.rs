@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     controller::dereference::{Lookup, Referenced, Sensitive},
-    crd::SmsPipeline,
+    crd::{KafkaSecret, SmsPipeline},
     yaml,
 };
 
@@ -21,6 +21,11 @@ pub(crate) fn pipeline_with_api_keys() -> SmsPipeline {
 /// Its provider is spoken to over HTTP.
 pub(crate) fn pipeline_with_http_provider() -> SmsPipeline {
     example_pipeline("twilio")
+}
+
+/// Its Kafka wants TLS and a password.
+pub(crate) fn pipeline_with_secured_kafka() -> SmsPipeline {
+    example_pipeline("secured-kafka")
 }
 
 /// The one in `crds/examples` of this name.
@@ -40,6 +45,10 @@ pub(crate) fn referenced() -> Referenced {
         api_keys: Some(Lookup::Found(Sensitive(r#"{"keys":[]}"#.to_owned()))),
         provider_secrets: BTreeMap::from(
             ["accountSid", "authToken"].map(|name| (name.to_owned(), Lookup::Found(Sensitive("hunter2".to_owned())))),
+        ),
+        kafka_secrets: BTreeMap::from(
+            [(KafkaSecret::Ca, "-----BEGIN CERTIFICATE-----"), (KafkaSecret::Password, "hunter2")]
+                .map(|(secret, value)| (secret, Lookup::Found(Sensitive(value.to_owned())))),
         ),
         database_unreachable: None,
         internal_token: Sensitive("internal-token".to_owned()),

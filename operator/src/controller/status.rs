@@ -4,8 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
-    controller::{build::processor_selector, topics::Problem, validate::Invalid},
-    crd::{SmsPipelineStatus, TopicStatus},
+    controller::{
+        build::processor_selector,
+        topics::{Problem, Safety, Topics, plan::Difference},
+        validate::Invalid,
+    },
+    crd::SmsPipelineStatus,
 };
 
 /// What one reconcile found out.
@@ -14,7 +18,7 @@ pub struct Findings {
     /// Whether the resource could be used; not, for example, when a Secret is missing.
     pub usable: Result<(), Unusable>,
     /// The topics, or why they are not as wanted; absent when it did not come to that.
-    pub topics: Option<Result<Vec<TopicStatus>, Problem>>,
+    pub topics: Option<Result<Topics, Problem>>,
     /// The two workloads, or why they could not be applied; absent when it did not come to that.
     pub workloads: Option<Result<Workloads, String>>,
     /// Why the database seems to be away, told only while the API is not available.
@@ -92,11 +96,12 @@ pub fn summarize(
     );
     status.conditions = std::iter::once((READY, ready))
         .chain(single)
+        .chain([("KafkaSettingsSafe", kafka_settings_safe(findings))])
         .map(|(kind, finding)| condition(kind, finding, generation, before, now))
         .collect();
     status.observed_generation = generation;
     status.selector = processor_selector(pipeline);
-    if let Some(Ok(topics)) = &findings.topics {
+    if let Some(Ok(Topics { topics, .. })) = &findings.topics {
         status.topics.clone_from(topics);
     }
     if let Some(Ok(workloads)) = &findings.workloads {
@@ -126,7 +131,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoKey { .. } => "SecretKeyNotFound",
                 Invalid::NoUrl { .. } => "InvalidDatabaseUrl",
                 Invalid::NoApiKeys { .. } => "InvalidApiKeys",
-                Invalid::NoText { .. } => "InvalidSecret",
+                Invalid::NoText { .. } | Invalid::NoPem { .. } => "InvalidSecret",
                 Invalid::NoAuthentication => "InvalidAuthentication",
                 Invalid::PodOption { .. } => "InvalidPodOption",
             };
@@ -141,13 +146,44 @@ fn topics_ready(findings: &Findings) -> Finding {
         Some(Ok(_)) => is("AsWanted", "every topic exists with at least the partitions asked for"),
         Some(Err(problem)) => {
             let reason = match problem {
-                Problem::Kafka(kafka::Error::Settings(_)) => "InvalidKafkaSettings",
+                Problem::Kafka(
+                    kafka::Error::Settings(_)
+                    | kafka::Error::Incomplete(_)
+                    | kafka::Error::ReadFile { .. }
+                    | kafka::Error::NulByte { .. },
+                ) => "InvalidKafkaSettings",
+                Problem::Kafka(kafka::Error::Login { .. }) => "KafkaLoginFailed",
+                Problem::Kafka(kafka::Error::Tls { .. }) => "KafkaTlsFailed",
                 Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
                 Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
-                Problem::Refused(_) => "PartitionGrowthForbidden",
+                Problem::Refused(differences) => differences.first().map_or("TopicsDiffer", Difference::reason),
                 Problem::Pending => "TopicsPending",
             };
-            is_not(reason, telemetry::error_chain(problem))
+            let advice = match problem {
+                Problem::Kafka(kafka::Error::Login { .. }) => {
+                    "; check spec.kafka.security.sasl and what its Secrets hold"
+                }
+                Problem::Kafka(kafka::Error::Tls { .. }) => {
+                    "; check spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold"
+                }
+                Problem::Kafka(_) | Problem::Refused(_) | Problem::Pending => "",
+            };
+            is_not(reason, telemetry::error_chain(problem) + advice)
+        }
+    }
+}
+
+/// A warning: what it tells of may be somebody's choice, so Ready does not wait for it.
+fn kafka_settings_safe(findings: &Findings) -> Finding {
+    let Some(Ok(Topics { safety, .. })) = &findings.topics else { return unknown() };
+    match safety {
+        Err(reason) => Finding { status: "Unknown", reason: "NotReadable", message: reason.clone() },
+        Ok(Safety { dangers, notes }) if dangers.is_empty() => {
+            let safe = "no setting of the brokers endangers messages".to_owned();
+            is("Safe", [&[safe], notes.as_slice()].concat().join("; "))
+        }
+        Ok(Safety { dangers, notes }) => {
+            is_not("UnsafeBrokerSettings", [dangers.as_slice(), notes].concat().join("; "))
         }
     }
 }
@@ -214,16 +250,14 @@ fn unknown() -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::TopicStatus;
 
     fn findings() -> Findings {
         let running = WorkloadState { desired: 2, existing: 2, ready: 2, detail: None };
+        let topic = TopicStatus { name: "sms.requests".to_owned(), topic_id: "AAAA".to_owned(), partitions: 6 };
         Findings {
             usable: Ok(()),
-            topics: Some(Ok(vec![TopicStatus {
-                name: "sms.requests".to_owned(),
-                topic_id: "AAAA".to_owned(),
-                partitions: 6,
-            }])),
+            topics: Some(Ok(Topics { topics: vec![topic], safety: Ok(Safety::default()) })),
             workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
             database_unreachable: None,
         }
@@ -259,6 +293,7 @@ mod tests {
             ("TopicsReady", "Unknown"),
             ("ApiAvailable", "Unknown"),
             ("ProcessorAvailable", "Unknown"),
+            ("KafkaSettingsSafe", "Unknown"),
         ];
         assert_eq!(found, expected);
     }
@@ -276,6 +311,26 @@ mod tests {
         let findings = Findings { topics: Some(Err(error.into())), ..findings() };
         check(&findings, "TopicsReady", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
         check(&findings, "Ready", "False KafkaUnreachable: Kafka call DescribeTopics failed: timed out");
+    }
+
+    #[test]
+    fn a_broker_that_does_not_let_us_in_is_told_with_the_field_to_check() {
+        let login = kafka::Error::Login { reason: "SASL authentication error".to_owned() };
+        let tls = kafka::Error::Tls { reason: "certificate verify failed".to_owned() };
+        for (error, expected) in [
+            (
+                login,
+                "False KafkaLoginFailed: Kafka does not let us in: SASL authentication error; check \
+                 spec.kafka.security.sasl and what its Secrets hold",
+            ),
+            (
+                tls,
+                "False KafkaTlsFailed: no secure connection to Kafka: certificate verify failed; check \
+                 spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold",
+            ),
+        ] {
+            check(&Findings { topics: Some(Err(error.into())), ..findings() }, "TopicsReady", expected);
+        }
     }
 
     #[test]
@@ -304,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_the_brokers_that_endanger_messages_are_a_warning() {
+        let with = |safety| {
+            let topics = Topics { topics: Vec::new(), safety };
+            Findings { topics: Some(Ok(topics)), ..findings() }
+        };
+        let note = || vec!["a note".to_owned()];
+        let danger = with(Ok(Safety { dangers: vec!["a danger".to_owned()], notes: note() }));
+        check(&danger, "KafkaSettingsSafe", "False UnsafeBrokerSettings: a danger; a note");
+        check(&danger, "Ready", "True AllReady: everything runs as asked for");
+        let safe = with(Ok(Safety { dangers: Vec::new(), notes: note() }));
+        check(&safe, "KafkaSettingsSafe", "True Safe: no setting of the brokers endangers messages; a note");
+        check(&with(Err("denied".to_owned())), "KafkaSettingsSafe", "Unknown NotReadable: denied");
+    }
+
+    #[test]
     fn transition_times_change_only_with_the_status() {
         let first = summarize("notifications", Some(1), None, &findings(), at(10));
         let second = summarize("notifications", Some(1), Some(&first), &findings(), at(20));
@@ -312,7 +382,7 @@ mod tests {
         let third = summarize("notifications", Some(2), Some(&second), &broken, at(30));
         let times: Vec<_> =
             third.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect();
-        assert_eq!(times, [30, 10, 10, 30, 30]);
+        assert_eq!(times, [30, 10, 10, 30, 30, 10]);
     }
 
     #[test]

@@ -1,26 +1,24 @@
-//! The Kafka side of apply: topics that are missing are created, partitions that may grow are grown.
+//! The Kafka side of apply: topics that are missing are created, partitions that may grow are grown, settings that the
+//! pipeline names are set.
 //!
-//! Never shrinks, never deletes and never alters a setting. [`plan`] is pure; [`ensure`] does what it says.
+//! Never shrinks, and never touches a setting that the pipeline does not name. [`plan`] is pure; [`ensure`] does what it
+//! says. Topics are deleted by [`delete`] only, for a pipeline that goes and asks for it.
+
+mod group;
+pub mod plan;
+mod safety;
 
 use std::collections::BTreeMap;
 
-use kafka::{Admin, NewTopic, TopicDescription};
+use kafka::{Admin, Config, Configurable};
 
 use crate::{
-    controller::validate::WantedTopics,
-    crd::{PartitionGrowth, TopicStatus},
+    controller::validate::{ValidatedPipeline, WantedTopics},
+    crd::{GroupProtocol, TopicStatus},
 };
 
-/// What has to be done so that the topics are as wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Topics to create.
-    pub create: Vec<NewTopic>,
-    /// Topics to grow, each with its new number of partitions.
-    pub grow: Vec<(String, i32)>,
-    /// What is not as wanted and may not be changed, a sentence each.
-    pub refused: Vec<String>,
-}
+use plan::{Difference, Found, Plan};
+pub use safety::Safety;
 
 /// Why the topics are not as wanted.
 #[derive(Debug, thiserror::Error)]
@@ -29,125 +27,118 @@ pub enum Problem {
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
     /// The topics differ in a way that may not be changed.
-    #[error("{}", .0.join("; "))]
-    Refused(Vec<String>),
+    #[error("{}", sentences(.0))]
+    Refused(Vec<Difference>),
     /// Topics were created and the broker asked does not tell of them yet.
     #[error("waiting for the new topics to be known by every broker")]
     Pending,
 }
 
+/// Topics as they are wanted, and what was found on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// The topics as Kafka tells them.
+    pub topics: Vec<TopicStatus>,
+    /// Whether the brokers' settings endanger messages, or why that is not known.
+    pub safety: Result<Safety, String>,
+}
+
 /// Makes the topics as wanted and tells how they are then.
-pub async fn ensure(admin: &Admin, wanted: &WantedTopics) -> Result<Vec<TopicStatus>, Problem> {
+pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
+    let (wanted, known) = (&pipeline.topics, &pipeline.known_topics);
     let names: Vec<String> = wanted.all().map(|topic| topic.name.clone()).into();
-    let mut found = admin.describe_topics(names.clone()).await?;
-    let plan = plan(wanted, &found);
-    if !plan.create.is_empty() {
-        for topic in &plan.create {
-            tracing::info!(topic = topic.name, partitions = topic.partitions, "creating topic");
+    let mut found = look(admin, &names).await?;
+    let Plan { create, grow, alter, refused } = plan::plan(wanted, known, &found);
+    for topic in &create {
+        tracing::info!(topic = topic.name, partitions = topic.partitions, "creating topic");
+    }
+    if !create.is_empty() {
+        admin.create_topics(&create).await?;
+    }
+    for (topic, partitions) in &grow {
+        tracing::info!(topic, partitions, "growing topic");
+        admin.grow_topic(topic, *partitions).await?;
+    }
+    if !alter.is_empty() {
+        for (topic, settings) in &alter {
+            tracing::info!(topic, ?settings, "setting what differs");
         }
-        admin.create_topics(&plan.create).await?;
+        admin.alter_configs(alter.into_iter().map(|(topic, set)| (Configurable::Topic(topic), set)).collect()).await?;
     }
-    for (name, partitions) in &plan.grow {
-        tracing::info!(topic = name, partitions, "growing topic");
-        admin.grow_topic(name, *partitions).await?;
+    if !create.is_empty() || !grow.is_empty() {
+        found = look(admin, &names).await?;
     }
-    if !plan.create.is_empty() || !plan.grow.is_empty() {
-        found = admin.describe_topics(names).await?;
+    if !refused.is_empty() {
+        return Err(Problem::Refused(refused));
     }
-    if !plan.refused.is_empty() {
-        return Err(Problem::Refused(plan.refused));
-    }
-    if found.len() < wanted.all().len() {
+    if found.len() < names.len() {
         return Err(Problem::Pending);
     }
-    Ok(found
-        .into_iter()
-        .map(|(name, topic)| TopicStatus { name, topic_id: topic.topic_id, partitions: topic.partitions })
-        .collect())
+    let status = |(name, Found { description, .. }): (String, Found)| TopicStatus {
+        name,
+        topic_id: description.topic_id,
+        partitions: description.partitions,
+    };
+    let safety = settle(admin, pipeline, &found).await.map_err(|error| error.to_string());
+    Ok(Topics { topics: found.into_iter().map(status).collect(), safety })
 }
 
-/// What has to be done, given what Kafka tells.
-pub fn plan(wanted: &WantedTopics, found: &BTreeMap<String, TopicDescription>) -> Plan {
-    let mut plan = Plan::default();
-    for topic in wanted.all() {
-        let Some(found) = found.get(&topic.name) else {
-            plan.create.push(topic.clone());
-            continue;
-        };
-        // More partitions than wanted are left alone: Kafka cannot take them away.
-        if found.partitions >= topic.partitions {
-            continue;
-        }
-        match wanted.growth {
-            PartitionGrowth::Acknowledge => plan.grow.push((topic.name.clone(), topic.partitions)),
-            PartitionGrowth::Forbid => plan.refused.push(format!(
-                "topic {:?} has {} partitions and spec.kafka.topics.partitions wants {}: set partitionGrowth: Acknowledge to grow it",
-                topic.name, found.partitions, topic.partitions
-            )),
+/// Sets what the group shall have, and judges the settings of the brokers by those of one. A user of a Kafka that is not
+/// his own may not be allowed to read them, which is no reason to hold up his pipeline.
+async fn settle(
+    admin: &Admin,
+    pipeline: &ValidatedPipeline,
+    topics: &BTreeMap<String, Found>,
+) -> Result<Safety, kafka::Error> {
+    let Some(broker) = topics.values().find_map(|topic| topic.description.leader) else {
+        return Err(kafka::Error::Call { call: "DescribeConfigs", reason: "no partition has a leader".to_owned() });
+    };
+    let broker = one(admin, Configurable::Broker(broker)).await?;
+    if pipeline.group_protocol == GroupProtocol::Consumer {
+        let group = Configurable::Group(pipeline.consumer_group.clone());
+        let settings = group::differing(&broker, &one(admin, group.clone()).await?);
+        if !settings.is_empty() {
+            tracing::info!(group = pipeline.consumer_group, ?settings, "setting what differs");
+            admin.alter_configs(BTreeMap::from([(group, settings)])).await?;
         }
     }
-    plan
+    Ok(safety::judge(&broker, topics, pipeline.group_protocol))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crd::Topics;
+async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Error> {
+    Ok(admin.describe_configs(vec![resource]).await?.pop().unwrap_or_default())
+}
 
-    fn wanted(partitions: i32, partition_growth: PartitionGrowth) -> WantedTopics {
-        WantedTopics::from(&Topics { partitions, partition_growth, ..Topics::default() })
+/// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer the
+/// topic that `remembered` has is somebody else's and stays. Kafka deletes by name, so that between the look and the
+/// deletion a moment is left in which a topic can be replaced.
+pub async fn delete(
+    admin: &Admin,
+    wanted: &WantedTopics,
+    remembered: &[TopicStatus],
+) -> Result<Vec<String>, kafka::Error> {
+    let names = remembered.iter().map(|topic| topic.name.clone()).collect();
+    let doomed = plan::deletable(wanted, remembered, &admin.describe_topics(names).await?);
+    for topic in &doomed {
+        tracing::info!(topic, "deleting topic");
     }
+    if !doomed.is_empty() {
+        admin.delete_topics(&doomed).await?;
+    }
+    Ok(doomed)
+}
 
-    fn found(partitions: i32) -> BTreeMap<String, TopicDescription> {
-        let wanted = wanted(partitions, PartitionGrowth::Forbid);
-        let describe = |topic: &NewTopic| {
-            let description = TopicDescription { topic_id: "AAAA".to_owned(), partitions: topic.partitions };
-            (topic.name.clone(), description)
-        };
-        wanted.all().map(describe).into()
+async fn look(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, Found>, kafka::Error> {
+    let described = admin.describe_topics(names.to_vec()).await?;
+    if described.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let topics = described.keys().map(|name| Configurable::Topic(name.clone())).collect();
+    let configs = admin.describe_configs(topics).await?;
+    let found = described.into_iter().zip(configs);
+    Ok(found.map(|((name, description), config)| (name, Found { description, config })).collect())
+}
 
-    #[test]
-    fn every_missing_topic_is_created() {
-        let plan = plan(&wanted(6, PartitionGrowth::Forbid), &BTreeMap::new());
-        let names: Vec<_> = plan.create.iter().map(|topic| (topic.name.as_str(), topic.partitions)).collect();
-        let expected =
-            [("sms.requests", 6), ("sms.high-priority", 6), ("sms.low-priority", 6), ("sms-requests-dlq", 1)];
-        assert_eq!(names, expected);
-    }
-
-    #[test]
-    fn topics_as_wanted_are_left_alone() {
-        assert_eq!(plan(&wanted(6, PartitionGrowth::Acknowledge), &found(6)), Plan::default());
-    }
-
-    #[test]
-    fn topics_grow_when_that_is_acknowledged() {
-        let plan = plan(&wanted(8, PartitionGrowth::Acknowledge), &found(6));
-        let names: Vec<_> = plan.grow.iter().map(|(name, partitions)| (name.as_str(), *partitions)).collect();
-        assert_eq!(names, [("sms.requests", 8), ("sms.high-priority", 8), ("sms.low-priority", 8)]);
-        assert!(plan.create.is_empty() && plan.refused.is_empty());
-    }
-
-    #[test]
-    fn topics_that_may_not_grow_are_refused_with_the_field_to_change() {
-        let plan = plan(&wanted(8, PartitionGrowth::Forbid), &found(6));
-        assert!(plan.grow.is_empty());
-        assert_eq!(plan.refused.len(), 3);
-        assert!(plan.refused[0].contains("spec.kafka.topics.partitions"), "{:?}", plan.refused);
-    }
-
-    #[test]
-    fn topics_with_more_partitions_than_wanted_never_shrink() {
-        assert_eq!(plan(&wanted(6, PartitionGrowth::Acknowledge), &found(12)), Plan::default());
-    }
-
-    #[test]
-    fn a_write_needs_two_brokers_only_where_three_keep_it() {
-        for (replication_factor, expected) in [(1, None), (2, None), (3, Some("2"))] {
-            let wanted = WantedTopics::from(&Topics { replication_factor, ..Topics::default() });
-            let found = wanted.requests.config.get("min.insync.replicas").map(String::as_str);
-            assert_eq!(found, expected, "replication factor {replication_factor}");
-        }
-    }
+fn sentences(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -3,13 +3,14 @@
 //! The API server has checked the rules of one object (`crd.rs`); here comes what needs more than the
 //! object: the Secrets it names. Everything after takes the [`ValidatedPipeline`], never the raw spec.
 
+mod kafka;
 mod pod_options;
 mod secrets;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ::kafka::NewTopic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kafka::NewTopic;
 use kube::{Resource, ResourceExt};
 
 use crate::{
@@ -17,11 +18,12 @@ use crate::{
         build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
+        topics::plan::{ACCEPT_TOPICS, KnownTopics},
     },
     crd::{
-        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, NumberValidation,
-        OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed, SecretKeyRef, SmsPipeline,
-        Topics,
+        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, KafkaSecurity,
+        NumberValidation, OnDelete, OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed,
+        SecretKeyRef, SmsPipeline, Topics,
     },
 };
 
@@ -43,12 +45,18 @@ pub struct ValidatedPipeline {
     pub database_url: SecretKeyRef,
     /// Token of internal calls.
     pub internal_token: Sensitive,
-    /// Brokers to ask first.
-    pub bootstrap_servers: String,
+    /// How Kafka is reached, with what the Secrets hold.
+    pub kafka: ::kafka::Settings,
+    /// Where the Secrets for it are.
+    pub kafka_security: KafkaSecurity,
     /// How processors share the partitions.
     pub group_protocol: GroupProtocol,
     /// The topics that should exist.
     pub topics: WantedTopics,
+    /// Which topics it has used so far.
+    pub known_topics: KnownTopics,
+    /// Whether the topics go with the pipeline.
+    pub on_delete: OnDelete,
     /// The consumer group of the processors.
     pub consumer_group: String,
     /// The HTTP API.
@@ -176,10 +184,13 @@ pub fn validate(
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         database_url: spec.database.url_secret_ref.clone(),
         internal_token: referenced.internal_token.clone(),
-        bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        kafka: kafka::settings(&spec.kafka, &referenced.kafka_secrets)?,
+        kafka_security: spec.kafka.security.clone(),
         group_protocol: spec.kafka.group_protocol,
         consumer_group: consumer_group(&spec.kafka.topics),
         topics: WantedTopics::from(&spec.kafka.topics),
+        known_topics: known_topics(pipeline),
+        on_delete: spec.kafka.topics.on_delete,
         api: Workload {
             replicas: api_replicas(&spec.api),
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
@@ -216,6 +227,15 @@ fn api_replicas(spec: &ApiWorkload) -> Replicas {
     match (spec.autoscaling, spec.replicas) {
         (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
         (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
+    }
+}
+
+/// Which topics the pipeline has used so far.
+fn known_topics(pipeline: &SmsPipeline) -> KnownTopics {
+    let accepted = pipeline.annotations().get(ACCEPT_TOPICS).map(String::as_str).unwrap_or_default();
+    KnownTopics {
+        remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
+        accepted: accepted.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
     }
 }
 
@@ -303,6 +323,23 @@ mod tests {
         pipeline.spec.api.replicas = None;
         let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
         assert_eq!(validated.api.replicas, Replicas::Fixed(1));
+    }
+
+    #[test]
+    fn a_write_needs_two_brokers_only_where_three_keep_it() {
+        for (replication_factor, expected) in [(1, None), (2, None), (3, Some("2"))] {
+            let wanted = WantedTopics::from(&Topics { replication_factor, ..Topics::default() });
+            let found = wanted.requests.config.get("min.insync.replicas").map(String::as_str);
+            assert_eq!(found, expected, "replication factor {replication_factor}");
+        }
+    }
+
+    #[test]
+    fn accepted_topics_are_told_by_an_annotation() {
+        let mut pipeline = pipeline();
+        pipeline.annotations_mut().insert(ACCEPT_TOPICS.to_owned(), "AAAA, BBBB,".to_owned());
+        let accepted = known_topics(&pipeline).accepted;
+        assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), ["AAAA", "BBBB"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::KafkaSecurity;
+
 /// The Kafka cluster and the topics in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -10,6 +12,9 @@ pub struct Kafka {
     #[x_kube(validation = Rule::new("self.matches('^[^,:\\\\s]+:[0-9]{1,5}(,[^,:\\\\s]+:[0-9]{1,5})*$')").message("bootstrapServers must be host:port, several separated by commas"))]
     #[schemars(length(max = 2048))]
     pub bootstrap_servers: String,
+    /// How connections to the brokers are secured.
+    #[serde(default)]
+    pub security: KafkaSecurity,
     /// How processors share the partitions: `Consumer` is KIP-848, `Classic` is for brokers before 4.0.
     #[serde(default)]
     pub group_protocol: GroupProtocol,
@@ -33,8 +38,6 @@ pub enum GroupProtocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("self.prefix == oldSelf.prefix").message("prefix cannot be changed: the messages are in the topics of the old one"),
-    validation = Rule::new("self.replicationFactor == oldSelf.replicationFactor").message("replicationFactor cannot be changed: reassign the partitions with Kafka's own tools"),
-    validation = Rule::new("self.retention == oldSelf.retention").message("retention cannot be changed: alter retention.ms of the topics with Kafka's own tools"),
     validation = Rule::new("self.partitions >= oldSelf.partitions").message("partitions cannot shrink: Kafka cannot remove partitions"),
     validation = Rule::new("self.partitions <= oldSelf.partitions || self.partitionGrowth == 'Acknowledge'").message("partitions can grow only with partitionGrowth: Acknowledge, because growing changes which partition a recipient maps to")
 )]
@@ -49,18 +52,33 @@ pub struct Topics {
     #[serde(default = "default_partitions")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 1000").message("partitions must be from 1 to 1000"))]
     pub partitions: i32,
-    /// On how many brokers each partition is kept.
+    /// On how many brokers each partition is kept. Topics that exist are not moved: reassign their partitions with Kafka's
+    /// own tools and let this field follow.
     #[serde(default = "default_replication_factor")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 10").message("replicationFactor must be from 1 to 10"))]
     pub replication_factor: i32,
-    /// How long records are kept, such as `7d`; messages live in the database for longer.
+    /// How long records are kept, such as `7d`; messages live in the database for longer. A change is carried out: a shorter
+    /// time deletes what is older.
     #[serde(default = "default_retention")]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,5}(s|m|h|d)$')").message("retention must be a whole number with a unit s, m, h or d, such as 7d"))]
     #[schemars(length(max = 10))]
     pub retention: String,
+    /// What becomes of the topics when the pipeline is deleted.
+    #[serde(default)]
+    pub on_delete: OnDelete,
     /// Whether partitions may be added.
     #[serde(default)]
     pub partition_growth: PartitionGrowth,
+}
+
+/// What becomes of the topics when the pipeline is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnDelete {
+    /// They stay, with all that is in them.
+    #[default]
+    Retain,
+    /// They are deleted, unless they are no longer those that the pipeline used.
+    Delete,
 }
 
 /// Whether partitions may be added.
@@ -80,6 +98,7 @@ impl Default for Topics {
             partitions: default_partitions(),
             replication_factor: default_replication_factor(),
             retention: default_retention(),
+            on_delete: OnDelete::default(),
             partition_growth: PartitionGrowth::default(),
         }
     }

@@ -15,7 +15,7 @@ pub struct SmsPipelineStatus {
     /// Label selector of the processors, for the scale subresource.
     #[serde(default)]
     pub selector: String,
-    /// Ready sums up SecretsResolved, TopicsReady, ApiAvailable and ProcessorAvailable.
+    /// Ready sums up SecretsResolved, TopicsReady, ApiAvailable and ProcessorAvailable. KafkaSettingsSafe warns.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -117,6 +117,8 @@ fn refused(line: String) -> Refused {
 
 #[cfg(test)]
 mod http_provider;
+#[cfg(test)]
+mod kafka_security;
 
 #[cfg(test)]
 mod tests {

@@ -28,13 +28,17 @@ pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Resu
     let provider_secrets = provider_secrets
         .map(|(name, reference)| Ok((name.clone(), look_up(secrets, &reference.name, &reference.key)?)))
         .collect::<anyhow::Result<_>>()?;
+    let kafka_secrets = pipeline.spec.kafka.security.secrets();
+    let kafka_secrets = kafka_secrets
+        .map(|(secret, reference)| Ok((secret, look_up(secrets, &reference.name, &reference.key)?)))
+        .collect::<anyhow::Result<_>>()?;
     let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
     let internal_token = match look_up(secrets, &internal_secret, INTERNAL_TOKEN_KEY)? {
         Lookup::Found(token) => token,
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
     let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, provider_secrets, database_unreachable, internal_token })
+    Ok(Referenced { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
 }
 
 /// Makes the files hold `secret`; a file that holds its key already is left alone.

@@ -79,7 +79,7 @@ impl ClientContext for Quiet {
 impl DeadLetters {
     /// Makes the producer; it connects by itself, so this does not wait for a broker.
     pub fn new(topic: &str, kafka: &kafka::Settings, check: Check) -> anyhow::Result<Self> {
-        let mut config = kafka.client_config("sms-processor");
+        let mut config = kafka.client_config("sms-processor")?;
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")

@@ -60,9 +60,9 @@ impl Topics {
 
     fn name(partitions: i32) -> Self {
         let name = format!("processor-{}", Uuid::now_v7().simple());
-        let settings = kafka::Settings { bootstrap_servers: bootstrap_servers() };
+        let settings = kafka::Settings::plaintext(bootstrap_servers());
         let admin = Admin::new(&settings, "processor-tests").expect("admin client");
-        let producer = settings.client_config("processor-tests").create().expect("producer");
+        let producer = settings.client_config("processor-tests").expect("settings").create().expect("producer");
         Self {
             requests: format!("{name}.requests"),
             high_priority: format!("{name}.high-priority"),
@@ -155,7 +155,7 @@ impl Topics {
 
     /// Everything on the dead letter topic at this moment, which are `expected` or more.
     pub async fn dead_letters(&self, expected: usize) -> Vec<DeadLetter> {
-        let mut config = self.settings.client_config("processor-tests");
+        let mut config = self.settings.client_config("processor-tests").expect("settings");
         config.set("group.id", format!("{}-reader", self.group));
         let topic = self.dead_letters.clone();
         tokio::task::spawn_blocking(move || {

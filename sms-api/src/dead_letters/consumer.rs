@@ -62,7 +62,7 @@ pub fn start(
 ) -> anyhow::Result<(Batches, oneshot::Receiver<()>)> {
     let (batches, gathered) = mpsc::channel(1);
     let reader = Reader {
-        config: client_config(kafka, &source.group),
+        config: client_config(kafka, &source.group)?,
         topic: source.topic,
         batches,
         stopping: stopping.clone(),
@@ -80,8 +80,8 @@ pub fn start(
     Ok((gathered, when_left))
 }
 
-fn client_config(kafka: &kafka::Settings, group: &str) -> ClientConfig {
-    let mut config = kafka.client_config("sms-api");
+fn client_config(kafka: &kafka::Settings, group: &str) -> Result<ClientConfig, kafka::Error> {
+    let mut config = kafka.client_config("sms-api")?;
     config
         .set("group.id", group)
         // Every broker knows it, and one small topic gains nothing by a newer one.
@@ -95,7 +95,7 @@ fn client_config(kafka: &kafka::Settings, group: &str) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("queued.max.messages.kbytes", "4096");
-    config
+    Ok(config)
 }
 
 struct Reader {

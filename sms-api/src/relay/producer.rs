@@ -71,7 +71,7 @@ pub struct Settled {
 impl Producer {
     /// Makes the client, which connects in the background.
     pub fn new(kafka: &kafka::Settings, topics: Topics) -> Result<Self, kafka::Error> {
-        let mut config = kafka.client_config("sms-api");
+        let mut config = kafka.client_config("sms-api")?;
         for (name, value) in settings() {
             config.set(name, value);
         }

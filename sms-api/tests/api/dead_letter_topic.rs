@@ -31,7 +31,7 @@ impl DeadLetterTopic {
         let admin = Admin::new(&topic::settings(), "sms-api-test").expect("valid Kafka settings");
         let new = NewTopic { name: name.clone(), partitions, replication_factor: 1, config: BTreeMap::new() };
         admin.create_topics(&[new]).await.expect("Kafka creates the topic");
-        let producer = topic::settings().client_config("sms-api-test").create().expect("a producer");
+        let producer = topic::settings().client_config("sms-api-test").expect("settings").create().expect("a producer");
         Self { name, partitions, admin, producer }
     }
 

@@ -110,7 +110,7 @@ async fn a_full_queue_sheds_at_once_and_nobody_waits_for_ever() {
     let closing = CancellationToken::new();
     let mut workers = JoinSet::new();
     let (_up, kafka_is_up) = watch::channel(false);
-    let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
+    let kafka = kafka::Settings::plaintext(NOBODY);
     let settings = relay::Settings { kafka, topics: topic::lanes("unreachable"), kafka_is_up };
     let handover = relay::start(settings, &store, &metrics, &closing, &mut workers).expect("valid Kafka settings");
     let (_full, backlog) = watch::channel(Backlog::Bearable);

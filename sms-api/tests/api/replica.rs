@@ -56,7 +56,7 @@ impl Replica {
 
     /// A replica for which Kafka is away, with other settings than usual.
     pub async fn without_kafka_and(database: &PgPool, change: impl FnOnce(&mut Parts)) -> Self {
-        let kafka = kafka::Settings { bootstrap_servers: NOBODY.to_owned() };
+        let kafka = kafka::Settings::plaintext(NOBODY);
         let database = store::connect_lazily((*database.connect_options()).clone());
         Self::configured(database, kafka, topic::lanes("unreachable"), change).await
     }

@@ -21,7 +21,7 @@ const NEXT_WITHIN: Duration = Duration::from_secs(30);
 /// Reads the whole topic, which has so many records, and returns the time from the first record to the last one.
 /// Partitions are assigned by us, so there is no group to join; nothing is committed.
 pub async fn read(topics: &Topics, records: u32) -> anyhow::Result<Duration> {
-    let mut config = topics.settings().client_config("sms-bench");
+    let mut config = topics.settings().client_config("sms-bench")?;
     config.set("group.id", "sms-bench-bare").set("enable.auto.commit", "false");
     // By default nothing is fetched for a second whenever 64 MB lie ready, and then the consumer waits.
     config.set("fetch.queue.backoff.ms", "10");

@@ -56,7 +56,7 @@ pub async fn constant_rate(topics: &Topics, topic: &str, records: u32, per_secon
 
 /// `linger` is how many milliseconds records wait for more of them; many together cost Kafka less.
 fn producer(topics: &Topics, linger: &str) -> anyhow::Result<BaseProducer> {
-    let mut config = topics.settings().client_config("sms-bench");
+    let mut config = topics.settings().client_config("sms-bench")?;
     config.set("acks", "all").set("partitioner", "murmur2_random").set("linger.ms", linger);
     config.create().context("cannot make a producer")
 }

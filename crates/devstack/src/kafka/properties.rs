@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
+use super::SecureListener;
+
 /// `server.properties` for a broker on `port` (0 = the kernel picks) with its data in `data`.
-pub fn server(port: u16, data: &Path) -> String {
+pub fn server(port: u16, data: &Path, secure: Option<&SecureListener>) -> String {
     let data = data.display();
+    let (listener, map) = secure.map_or_else(Default::default, |secure| {
+        let address = format!(",SECURE://{}", secure.bootstrap_servers());
+        (address, ",SECURE:SASL_SSL")
+    });
+    let secured = secure.map_or_else(String::new, SecureListener::properties);
     format!(
         "\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listener}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{map}
 # Must be set and is never contacted: the only voter is in the formatted data (format --standalone).
 controller.quorum.bootstrap.servers=127.0.0.1:1
 log.dirs={data}
@@ -44,6 +51,6 @@ group.consumer.assignment.interval.ms=0
 group.consumer.min.session.timeout.ms=2000
 group.consumer.session.timeout.ms=3000
 group.min.session.timeout.ms=1000
-"
+{secured}"
     )
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{JavaTuning, await_broker, broker, java, properties};
+use super::{JavaTuning, await_broker, broker, java, properties, secure};
 use crate::{
     Cache, Error, KafkaJars, Progress, prerequisites,
     server::{Server, ServerSettings},
@@ -30,7 +30,7 @@ impl KafkaBinaries {
     pub fn install(cache: &Cache, progress: &dyn Progress) -> Result<KafkaBinaries, Error> {
         let class_path = KafkaJars::install(cache, progress)?.class_path()?;
         let version = KafkaJars::version();
-        let formatted = cache.install(&format!("kafka-{version}-formatted"), progress, |partial, log| {
+        let formatted = cache.install(&format!("kafka-{version}-formatted-with-user"), progress, |partial, log| {
             progress.step("formatting Kafka's storage");
             format_storage(&class_path, partial, log)
         })?;
@@ -73,7 +73,7 @@ impl KafkaBinaries {
             self.copy_formatted_data(&data)?;
         }
         let file = folder.join("server.properties");
-        fs::write(&file, properties::server(0, &data)).map_err(Error::file("write", &file))?;
+        fs::write(&file, properties::server(0, &data, None)).map_err(Error::file("write", &file))?;
         let mut command = java(&self.class_path, JavaTuning::QuickStart);
         command.arg(format!("-XX:ArchiveClassesAtExit={}", archive.display()));
         let settings = broker(command, &file, log.to_owned());
@@ -90,10 +90,10 @@ impl KafkaBinaries {
 /// which the consumer group protocol of KIP-848 is off.
 fn format_storage(class_path: &str, partial: &Path, log: &Path) -> Result<(), Error> {
     let file = partial.with_extension("properties");
-    fs::write(&file, properties::server(0, partial)).map_err(Error::file("write", &file))?;
+    fs::write(&file, properties::server(0, partial, None)).map_err(Error::file("write", &file))?;
     let mut command = java(class_path, JavaTuning::QuickStart);
     command.args(["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"]);
-    command.arg(&file);
+    command.arg(&file).args(["--add-scram", &secure::scram_user()]);
     tool::run(&command, log, &mut |_| {})?;
     fs::remove_file(&file).map_err(Error::file("remove", file))
 }

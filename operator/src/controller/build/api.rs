@@ -1,6 +1,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::{
+    kafka,
     metadata::API_COMPONENT,
     pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
 };
@@ -36,6 +37,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         }
         Authentication::Anonymous => environment.push(("ANONYMOUS", "true".to_owned())),
     }
+    secrets.extend(kafka::secrets(pipeline));
     if let Some(limit) = pipeline.rate_limit {
         let burst = limit.burst.unwrap_or(limit.requests_per_second);
         environment.push(("RATE_LIMIT_REQUESTS_PER_SECOND", limit.requests_per_second.to_string()));

@@ -20,6 +20,7 @@ use k8s_openapi::{
 use serde_json::{Map, Value};
 
 use super::{
+    kafka,
     metadata::{matching, metadata, selector},
     strategic_merge,
 };
@@ -179,7 +180,7 @@ fn spread(options: &PodOptions, pods: &LabelSelector) -> Vec<TopologySpreadConst
 
 fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
     let mut variables: Vec<_> = pod.environment.iter().map(|(name, value)| environment(name, value)).collect();
-    variables.push(environment("KAFKA_BOOTSTRAP_SERVERS", &pipeline.bootstrap_servers));
+    variables.extend(kafka::environment(pipeline).into_iter().map(|(name, value)| environment(name, value)));
     let topics = &pipeline.topics;
     for (name, topic) in [
         ("REQUESTS_TOPIC", &topics.requests),

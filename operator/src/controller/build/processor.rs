@@ -1,6 +1,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::{
+    kafka,
     metadata::PROCESSOR_COMPONENT,
     pod::{INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
     provider,
@@ -54,6 +55,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             secrets: [("internal".into(), internal.clone())]
                 .into_iter()
                 .chain(provider::secrets(&pipeline.provider))
+                .chain(kafka::secrets(pipeline))
                 .collect(),
             termination_grace_seconds: i64::try_from(drain + EXIT_MARGIN_SECONDS).unwrap_or(i64::MAX),
         },

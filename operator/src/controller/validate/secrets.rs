@@ -69,6 +69,18 @@ pub enum Invalid {
         /// Key in the Secret.
         key: String,
     },
+    /// A Secret's value is not what it must be for TLS.
+    #[error("key {key:?} of Secret {name:?}, named by {field}, must hold {what} in PEM")]
+    NoPem {
+        /// The field that names it.
+        field: String,
+        /// Name of the Secret.
+        name: String,
+        /// Key in the Secret.
+        key: String,
+        /// What it must hold.
+        what: &'static str,
+    },
     /// The resource does not say who may use the API, although the schema demands it.
     #[error("spec.api.authentication must hold exactly one of apiKeysSecretRef and anonymous")]
     NoAuthentication,
@@ -125,7 +137,7 @@ pub(super) fn check_provider(provider: &Provider, found: &BTreeMap<String, Looku
 }
 
 /// The value that was found; `None` when it is no text.
-fn text<'a>(field: &str, name: &str, key: &str, found: &'a Lookup) -> Result<Option<&'a str>, Invalid> {
+pub(super) fn text<'a>(field: &str, name: &str, key: &str, found: &'a Lookup) -> Result<Option<&'a str>, Invalid> {
     match found {
         Lookup::Found(Sensitive(text)) => Ok(Some(text)),
         Lookup::NotText => Ok(None),
