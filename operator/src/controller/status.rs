@@ -349,16 +349,6 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_here_is_told_with_the_api() {
-        let mut findings = findings();
-        if let Some(Ok(workloads)) = &mut findings.workloads {
-            workloads.left_out = vec!["no HTTPRoute here".to_owned()];
-        }
-        check(&findings, "ApiAvailable", "True ReplicasReady: 2 of 2 replicas ready; no HTTPRoute here");
-        check(&findings, "Ready", "True AllReady: everything runs as asked for");
-    }
-
-    #[test]
     fn settings_of_the_brokers_that_endanger_messages_are_a_warning() {
         let with = |safety| {
             let topics = Topics { topics: Vec::new(), safety };
@@ -371,6 +361,16 @@ mod tests {
         let safe = with(Ok(Safety { dangers: Vec::new(), notes: note() }));
         check(&safe, "KafkaSettingsSafe", "True Safe: no setting of the brokers endangers messages; a note");
         check(&with(Err("denied".to_owned())), "KafkaSettingsSafe", "Unknown NotReadable: denied");
+    }
+
+    #[test]
+    fn what_cannot_be_made_here_is_told_with_the_api() {
+        let mut findings = findings();
+        if let Some(Ok(workloads)) = &mut findings.workloads {
+            workloads.left_out = vec!["no HTTPRoute here".to_owned()];
+        }
+        check(&findings, "ApiAvailable", "True ReplicasReady: 2 of 2 replicas ready; no HTTPRoute here");
+        check(&findings, "Ready", "True AllReady: everything runs as asked for");
     }
 
     #[test]

@@ -223,19 +223,19 @@ pub fn validate(
     })
 }
 
-fn api_replicas(spec: &ApiWorkload) -> Replicas {
-    match (spec.autoscaling, spec.replicas) {
-        (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
-        (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
-    }
-}
-
 /// Which topics the pipeline has used so far.
 fn known_topics(pipeline: &SmsPipeline) -> KnownTopics {
     let accepted = pipeline.annotations().get(ACCEPT_TOPICS).map(String::as_str).unwrap_or_default();
     KnownTopics {
         remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
         accepted: accepted.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
+    }
+}
+
+fn api_replicas(spec: &ApiWorkload) -> Replicas {
+    match (spec.autoscaling, spec.replicas) {
+        (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
+        (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
     }
 }
 
@@ -318,14 +318,6 @@ mod tests {
     }
 
     #[test]
-    fn one_api_runs_where_the_pipeline_says_nothing_of_how_many() {
-        let mut pipeline = pipeline();
-        pipeline.spec.api.replicas = None;
-        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
-        assert_eq!(validated.api.replicas, Replicas::Fixed(1));
-    }
-
-    #[test]
     fn a_write_needs_two_brokers_only_where_three_keep_it() {
         for (replication_factor, expected) in [(1, None), (2, None), (3, Some("2"))] {
             let wanted = WantedTopics::from(&Topics { replication_factor, ..Topics::default() });
@@ -340,6 +332,14 @@ mod tests {
         pipeline.annotations_mut().insert(ACCEPT_TOPICS.to_owned(), "AAAA, BBBB,".to_owned());
         let accepted = known_topics(&pipeline).accepted;
         assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), ["AAAA", "BBBB"]);
+    }
+
+    #[test]
+    fn one_api_runs_where_the_pipeline_says_nothing_of_how_many() {
+        let mut pipeline = pipeline();
+        pipeline.spec.api.replicas = None;
+        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+        assert_eq!(validated.api.replicas, Replicas::Fixed(1));
     }
 
     #[test]
