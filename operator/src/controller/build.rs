@@ -110,7 +110,10 @@ impl Desired {
 mod tests {
     use super::*;
     use crate::controller::{
-        fixtures::{example_pipeline, pipeline, pipeline_with_api_keys, pipeline_with_http_provider, referenced},
+        fixtures::{
+            example_pipeline, pipeline, pipeline_with_api_keys, pipeline_with_http_provider,
+            pipeline_with_secured_kafka, referenced,
+        },
         validate::{DefaultImages, validate},
     };
     use crate::crd::{RateLimit, SmsPipeline};
@@ -173,7 +176,7 @@ mod tests {
     fn no_variable_that_the_operator_sets_can_be_set_by_a_pipeline() {
         let mut traced = pipeline_with_api_keys();
         traced.spec.telemetry.otlp_endpoint = Some("http://collector:4317".to_owned());
-        for pipeline in [pipeline(), traced, pipeline_with_http_provider()] {
+        for pipeline in [pipeline(), traced, pipeline_with_http_provider(), pipeline_with_secured_kafka()] {
             let desired = built(&pipeline);
             let variables = |deployment| pod(deployment).containers[0].env.clone().unwrap_or_default();
             for variable in variables(&desired.api) {

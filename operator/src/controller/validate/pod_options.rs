@@ -39,7 +39,7 @@ pub struct PodOptions {
 }
 
 /// Every variable that the operator may set, on either workload.
-const RESERVED: [&str; 31] = [
+const RESERVED: [&str; 40] = [
     "ANONYMOUS",
     "API_KEYS_FILE",
     "CONSUMER_GROUP",
@@ -52,6 +52,15 @@ const RESERVED: [&str; 31] = [
     "INTERNAL_ADDRESS",
     "INTERNAL_TOKEN_FILE",
     "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_CA_FILE",
+    "KAFKA_CERTIFICATE_FILE",
+    "KAFKA_KEY_FILE",
+    "KAFKA_PASSWORD_FILE",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SECRETS_VERSION",
+    "KAFKA_SECURITY_PROTOCOL",
+    "KAFKA_USERNAME",
+    "KAFKA_USERNAME_FILE",
     "LOW_PRIORITY_TOPIC",
     "MAX_IN_FLIGHT",
     "MAX_RETRIES",
