@@ -7,6 +7,7 @@ mod cluster;
 mod crashes;
 mod delivery;
 mod ingest;
+mod ownership;
 mod providers;
 mod repository;
 mod secured_kafka;

@@ -1,4 +1,5 @@
 mod configs;
+mod log;
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use configs::{Config, Configurable};
+pub use log::Entry;
 
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     groups: Arc<Groups>,
+    settings: Arc<Settings>,
     /// Why there is no connection, from the last failure until the next success. librdkafka tells a cause that does not
     /// change only now and then.
     cause: Arc<Mutex<Option<Cause>>>,
@@ -56,7 +59,8 @@ impl Admin {
         config.set_log_level(RDKafkaLogLevel::Info);
         let client = config.create().map_err(Error::Settings)?;
         let groups = Arc::new(Groups::new(settings.clone()));
-        Ok(Self { client: Arc::new(client), groups, cause: Arc::default() })
+        let settings = Arc::new(settings.clone());
+        Ok(Self { client: Arc::new(client), groups, settings, cause: Arc::default() })
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.

@@ -13,7 +13,7 @@ mod settings;
 
 use std::{io, path::PathBuf};
 
-pub use admin::{Admin, Config, Configurable, NewTopic};
+pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;

@@ -154,6 +154,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Call { .. }) => "KafkaUnreachable",
                 Problem::Kafka(kafka::Error::Topic { .. }) => "TopicRefused",
                 Problem::Refused(differences) => differences.first().map_or("TopicsDiffer", Difference::reason),
+                Problem::OwnedByAnother { .. } => "TopicOwnedByAnother",
                 Problem::Pending => "TopicsPending",
             };
             let advice = match problem {
@@ -163,7 +164,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Tls { .. }) => {
                     "; check spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold"
                 }
-                Problem::Kafka(_) | Problem::Refused(_) | Problem::Pending => "",
+                Problem::Kafka(_) | Problem::Refused(_) | Problem::OwnedByAnother { .. } | Problem::Pending => "",
             };
             is_not(reason, telemetry::error_chain(problem) + advice)
         }

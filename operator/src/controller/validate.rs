@@ -16,7 +16,10 @@ use crate::{
     controller::{
         dereference::{Referenced, Sensitive},
         names::Names,
-        topics::plan::{ACCEPT_TOPICS, KnownTopics},
+        topics::{
+            owners::Claim,
+            plan::{ACCEPT_TOPICS, KnownTopics},
+        },
     },
     crd::{
         ApiKeysSecretRef, GroupProtocol, KafkaSecurity, NumberValidation, OnDelete, OnUnknownOutcome, Ordering,
@@ -51,6 +54,8 @@ pub struct ValidatedPipeline {
     pub topics: WantedTopics,
     /// Which topics it has used so far.
     pub known_topics: KnownTopics,
+    /// Its claim to the topics; `None` in local mode.
+    pub claim: Option<Claim>,
     /// Whether the topics go with the pipeline.
     pub on_delete: OnDelete,
     /// The consumer group of the processors.
@@ -161,6 +166,7 @@ pub fn validate(
         consumer_group: consumer_group(&spec.kafka.topics),
         topics: WantedTopics::from(&spec.kafka.topics),
         known_topics: known_topics(pipeline),
+        claim: Claim::of(pipeline),
         on_delete: spec.kafka.topics.on_delete,
         api: Workload {
             replicas: spec.api.replicas,
