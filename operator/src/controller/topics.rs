@@ -8,6 +8,8 @@ mod group;
 pub mod owners;
 pub mod plan;
 mod safety;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -94,9 +94,13 @@ pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Erro
     owner.ok_or_else(|| kafka::Error::Call { call: "Fetch", reason: "the claim was taken back meanwhile".to_owned() })
 }
 
-/// Whether the topics belong to somebody else.
+/// Whether the topics belong to somebody else; not where that is not recorded.
 pub async fn is_of_another(admin: &Admin, claim: &Claim) -> Result<bool, kafka::Error> {
-    Ok(read(admin, claim).await?.first().is_some_and(|owner| owner.uid != claim.claimant.uid))
+    match read(admin, claim).await {
+        Ok(standing) => Ok(standing.first().is_some_and(|owner| owner.uid != claim.claimant.uid)),
+        Err(kafka::Error::Topic { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the claim back: the next one in the log is the owner then.
