@@ -1,7 +1,7 @@
 //! The Kafka clusters in use: one admin client for each way to reach one, shared by all pipelines that use it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -9,7 +9,10 @@ use kafka::{Admin, Settings};
 
 use crate::{
     controller::{
-        topics::{self, Problem, Topics},
+        topics::{
+            self, Problem, Topics,
+            owners::{self, Claim, Claimant},
+        },
         validate::ValidatedPipeline,
     },
     crd::TopicStatus,
@@ -26,8 +29,14 @@ pub struct Brokers {
 #[derive(Default)]
 struct Clients {
     admins: HashMap<Settings, Admin>,
-    /// The settings that each pipeline uses now, by namespace and name.
-    used: HashMap<(String, String), Settings>,
+    /// What each pipeline uses now, by namespace and name.
+    used: HashMap<(String, String), Used>,
+}
+
+/// What a pipeline uses.
+struct Used {
+    settings: Settings,
+    claim: Option<Claim>,
 }
 
 impl Brokers {
@@ -38,12 +47,23 @@ impl Brokers {
 
     /// Makes the topics of a pipeline as wanted.
     pub async fn ensure_topics(&self, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
+        if let Some(predecessor) = self.predecessor(pipeline) {
+            predecessor.release().await;
+        }
         topics::ensure(&self.admin(pipeline)?, pipeline).await
     }
 
     /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.
     pub async fn delete_topics(&self, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
-        topics::delete(&self.admin(pipeline)?, &pipeline.topics, &pipeline.known_topics.remembered).await
+        topics::delete(&self.admin(pipeline)?, pipeline).await
+    }
+
+    /// Gives the topics of a pipeline that goes to whoever else claims them. Not to be called before they are deleted.
+    pub async fn release(&self, pipeline: &ValidatedPipeline) -> Result<(), kafka::Error> {
+        match &pipeline.claim {
+            Some(claim) => owners::release(&self.admin(pipeline)?, claim).await,
+            None => Ok(()),
+        }
     }
 
     /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the brokers
@@ -64,19 +84,43 @@ impl Brokers {
         Ok(Some(offsets.iter().map(kafka::PartitionOffsets::lag).sum()))
     }
 
-    /// A pipeline is gone, and the client with it unless another one uses it.
+    /// The pipelines that use a client, by namespace and name.
+    pub fn pipelines(&self) -> BTreeSet<(String, String)> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).used.keys().cloned().collect()
+    }
+
+    /// A pipeline is gone: its claim is taken back, and its client goes unless another one uses it.
     pub fn forget(&self, namespace: &str, pipeline: &str) {
+        if let Some(gone) = self.take(namespace, pipeline) {
+            // Aside: a broker that hangs delays no other pipeline.
+            tokio::spawn(gone.release());
+        }
+    }
+
+    /// What was used by a pipeline of the same name that is gone, such as one that was deleted and made again.
+    fn predecessor(&self, pipeline: &ValidatedPipeline) -> Option<Gone> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = clients.used.get(&(pipeline.namespace.clone(), pipeline.name.clone()))?;
+        let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.claimant.uid.clone());
+        let is_the_same = uid(&used.claim) == uid(&pipeline.claim);
+        drop(clients);
+        if is_the_same { None } else { self.take(&pipeline.namespace, &pipeline.name) }
+    }
+
+    fn take(&self, namespace: &str, pipeline: &str) -> Option<Gone> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.used.remove(&(namespace.to_owned(), pipeline.to_owned()));
+        let Used { settings, claim } = clients.used.remove(&(namespace.to_owned(), pipeline.to_owned()))?;
+        let admin = clients.admins.get(&settings).cloned();
         let unused = clients.take_unused();
         drop(clients);
         drop_aside(unused);
+        Some(Gone { admin: admin?, claim: claim? })
     }
 
     fn known(&self, namespace: &str, pipeline: &str) -> Option<Admin> {
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let settings = clients.used.get(&(namespace.to_owned(), pipeline.to_owned()))?;
-        clients.admins.get(settings).cloned()
+        let used = clients.used.get(&(namespace.to_owned(), pipeline.to_owned()))?;
+        clients.admins.get(&used.settings).cloned()
     }
 
     /// The client for a pipeline. Settings that have changed make a new one, and the old one goes when it has no other
@@ -88,7 +132,8 @@ impl Brokers {
             None => Admin::new(&self.reachable(&pipeline.kafka), "sms-operator")?,
         };
         clients.admins.insert(pipeline.kafka.clone(), admin.clone());
-        clients.used.insert((pipeline.namespace.clone(), pipeline.name.clone()), pipeline.kafka.clone());
+        let used = Used { settings: pipeline.kafka.clone(), claim: pipeline.claim.clone() };
+        clients.used.insert((pipeline.namespace.clone(), pipeline.name.clone()), used);
         let unused = clients.take_unused();
         drop(clients);
         drop_aside(unused);
@@ -104,8 +149,24 @@ impl Brokers {
 
 impl Clients {
     fn take_unused(&mut self) -> Vec<Admin> {
-        let used: HashSet<&Settings> = self.used.values().collect();
+        let used: HashSet<&Settings> = self.used.values().map(|used| &used.settings).collect();
         self.admins.extract_if(|settings, _| !used.contains(settings)).map(|(_, admin)| admin).collect()
+    }
+}
+
+/// A pipeline that is gone, with what its claim is taken back by.
+struct Gone {
+    admin: Admin,
+    claim: Claim,
+}
+
+impl Gone {
+    /// Tried once: where it fails, the pipeline that claims the topics next tells how to take them over.
+    async fn release(self) {
+        if let Err(error) = owners::release(&self.admin, &self.claim).await {
+            let Claimant { namespace, name, uid, .. } = &self.claim.claimant;
+            tracing::warn!(pipeline = name, namespace, uid, %error, "the claim to its topics could not be taken back");
+        }
     }
 }
 

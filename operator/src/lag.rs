@@ -25,11 +25,15 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = BTreeSet::new();
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        // First those, then what exists: a pipeline that is new in between is none that is gone.
+        let connected = brokers.pipelines();
         let pipelines = pipelines();
         let present: BTreeSet<_> =
             pipelines.iter().map(|pipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any())).collect();
         for (namespace, name) in known.difference(&present) {
             metrics.forget(namespace, name);
+        }
+        for (namespace, name) in connected.difference(&present) {
             brokers.forget(namespace, name);
         }
         known = present;

@@ -9,6 +9,7 @@ mod delivery;
 mod ingest;
 mod leadership;
 mod objects;
+mod ownership;
 mod providers;
 mod repository;
 mod rules;

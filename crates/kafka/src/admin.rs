@@ -1,4 +1,6 @@
 mod configs;
+mod gather;
+mod log;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +15,8 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
+use gather::{Asker, Gathering};
+
 use crate::{
     Error, Settings,
     cause::Cause,
@@ -21,6 +25,8 @@ use crate::{
 };
 
 pub use configs::{Config, Configurable};
+pub(crate) use gather::Descriptions;
+pub use log::Entry;
 
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +36,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     groups: Arc<Groups>,
+    settings: Arc<Settings>,
+    gathering: Arc<Gathering>,
     /// Why there is no connection, from the last failure until the next success. librdkafka tells a cause that does not
     /// change only now and then.
     cause: Arc<Mutex<Option<Cause>>>,
@@ -56,12 +64,31 @@ impl Admin {
         config.set_log_level(RDKafkaLogLevel::Info);
         let client = config.create().map_err(Error::Settings)?;
         let groups = Arc::new(Groups::new(settings.clone()));
-        Ok(Self { client: Arc::new(client), groups, cause: Arc::default() })
+        let settings = Arc::new(settings.clone());
+        Ok(Self { client: Arc::new(client), groups, settings, gathering: Arc::default(), cause: Arc::default() })
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
+    /// Asked together with what others ask at the same moment.
     pub async fn describe_topics(&self, names: Vec<String>) -> Result<BTreeMap<String, TopicDescription>, Error> {
-        self.blocking("DescribeTopics", move |client| native::describe_topics(client, &names, TIMEOUT)).await
+        let (asker, answer) = self.gathering.add(names);
+        if asker == Asker::You {
+            let admin = self.clone();
+            // Apart from whoever asks, who may stop waiting while others go on.
+            tokio::spawn(async move {
+                tokio::time::sleep(gather::LINGER).await;
+                admin.ask_gathered().await;
+            });
+        }
+        let gone = |_| Err(Error::Call { call: "DescribeTopics", reason: "nobody asks any more".to_owned() });
+        answer.await.unwrap_or_else(gone)
+    }
+
+    async fn ask_gathered(&self) {
+        let questions = self.gathering.take();
+        let names = questions.names();
+        let ask = move |client: &_| native::describe_topics(client, &names, TIMEOUT);
+        questions.answer(&self.blocking("DescribeTopics", ask).await);
     }
 
     /// Creates the topics; one that exists already is left as it is.

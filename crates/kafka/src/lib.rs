@@ -11,9 +11,9 @@ mod offsets;
 mod security;
 mod settings;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
-pub use admin::{Admin, Config, Configurable, NewTopic};
+pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;
@@ -21,7 +21,7 @@ pub use security::{Mechanism, Protocol, Security, Source};
 pub use settings::Settings;
 
 /// Why a client could not be made, or an admin call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The client itself could not be made: a setting is wrong.
     #[error("invalid Kafka client settings")]
@@ -37,7 +37,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A value that the C library would cut off.
     #[error("what {setting} names holds a NUL byte")]

@@ -33,6 +33,7 @@ use rdkafka::{
 
 use crate::{
     Error,
+    admin::Descriptions,
     cause::{Cause, cause},
 };
 
@@ -122,11 +123,7 @@ pub(crate) fn logged_cause(client: &Client) -> Option<Cause> {
     last
 }
 
-pub(crate) fn describe_topics(
-    client: &Client,
-    names: &[String],
-    timeout: Duration,
-) -> Result<BTreeMap<String, TopicDescription>, Error> {
+pub(crate) fn describe_topics(client: &Client, names: &[String], timeout: Duration) -> Result<Descriptions, Error> {
     const NAME: &str = "DescribeTopics";
     let names: Vec<CString> = names.iter().map(|name| c_string(name, NAME)).collect::<Result<_, _>>()?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
@@ -173,12 +170,12 @@ pub(crate) fn describe_topics(
                     let leader = leaders.find(|node| !node.is_null()).map(|node| rd_kafka_Node_id(node));
                     let topic_id = text(rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic)));
                     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-                    found.insert(name, TopicDescription { topic_id, partitions, replication_factor, leader });
+                    found.insert(name, Ok(TopicDescription { topic_id, partitions, replication_factor, leader }));
                 }
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {}
                 _ => {
                     let reason = text(rd_kafka_error_string(error));
-                    return Err(Error::Topic { call: NAME, topic: name, reason });
+                    found.insert(name.clone(), Err(Error::Topic { call: NAME, topic: name, reason }));
                 }
             }
         }

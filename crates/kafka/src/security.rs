@@ -159,9 +159,11 @@ impl Source {
     fn read(&self, setting: &'static str) -> Result<String, Error> {
         let text = match self {
             Self::Value(value) => value.clone(),
-            Self::File(path) => {
-                fs::read_to_string(path).map_err(|source| Error::ReadFile { setting, path: path.clone(), source })?
-            }
+            Self::File(path) => fs::read_to_string(path).map_err(|source| Error::ReadFile {
+                setting,
+                path: path.clone(),
+                source: source.into(),
+            })?,
         };
         // The C library would see only what is before it, and its error would print all of it.
         if text.contains('\0') { Err(Error::NulByte { setting }) } else { Ok(text) }

@@ -57,6 +57,7 @@ reasons! {
     TOPIC_VANISHED = warning("TopicVanished", "A topic that the pipeline used is gone.");
     REPLICATION_FACTOR_DIFFERS = warning("ReplicationFactorDiffers", "A topic has another replication factor.");
     PARTITION_GROWTH_FORBIDDEN = warning("PartitionGrowthForbidden", "A topic has fewer partitions, and may not grow.");
+    TOPIC_OWNED_BY_ANOTHER = warning("TopicOwnedByAnother", "Another pipeline, perhaps of another cluster, uses the topics.");
     TOPIC_REFUSED = warning("TopicRefused", "Kafka refused to make or change a topic.");
     KAFKA_UNREACHABLE = warning("KafkaUnreachable", "No broker answers.");
     KAFKA_LOGIN_FAILED = warning("KafkaLoginFailed", "The brokers refuse user name or password.");

@@ -167,6 +167,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Call { .. }) => reasons::KAFKA_UNREACHABLE,
                 Problem::Kafka(kafka::Error::Topic { .. }) => reasons::TOPIC_REFUSED,
                 Problem::Refused(differences) => differences.first().map_or(reasons::TOPICS_DIFFER, Difference::reason),
+                Problem::OwnedByAnother { .. } => reasons::TOPIC_OWNED_BY_ANOTHER,
                 Problem::Pending => reasons::TOPICS_PENDING,
             };
             let advice = match problem {
@@ -176,7 +177,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Tls { .. }) => {
                     "; check spec.kafka.security.protocol, spec.kafka.security.tls and what its Secrets hold"
                 }
-                Problem::Kafka(_) | Problem::Refused(_) | Problem::Pending => "",
+                Problem::Kafka(_) | Problem::Refused(_) | Problem::OwnedByAnother { .. } | Problem::Pending => "",
             };
             is_not(reason, telemetry::error_chain(problem) + advice)
         }

@@ -5,18 +5,22 @@
 //! says. Topics are deleted by [`delete`] only, for a pipeline that goes and asks for it.
 
 mod group;
+pub mod owners;
 pub mod plan;
 mod safety;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use kafka::{Admin, Config, Configurable};
 
 use crate::{
-    controller::validate::{ValidatedPipeline, WantedTopics},
+    controller::validate::ValidatedPipeline,
     crd::{GroupProtocol, TopicStatus},
 };
 
+use owners::{Claim, Claimant, TAKE_TOPICS_FROM};
 use plan::{Difference, Found, Plan};
 pub use safety::Safety;
 
@@ -29,6 +33,21 @@ pub enum Problem {
     /// The topics differ in a way that may not be changed.
     #[error("{}", sentences(.0))]
     Refused(Vec<Difference>),
+    /// The topics belong to another pipeline.
+    #[error(
+        "topics with the prefix {prefix:?} belong to SmsPipeline {namespace}/{name} (uid {uid}), which claimed them first: \
+         choose another spec.kafka.topics.prefix, or, if that pipeline is gone, add {uid:?} to the annotation \
+         {TAKE_TOPICS_FROM}",
+        namespace = owner.namespace,
+        name = owner.name,
+        uid = owner.uid
+    )]
+    OwnedByAnother {
+        /// What their names start with.
+        prefix: String,
+        /// The other pipeline.
+        owner: Claimant,
+    },
     /// Topics were created and the broker asked does not tell of them yet.
     #[error("waiting for the new topics to be known by every broker")]
     Pending,
@@ -46,6 +65,10 @@ pub struct Topics {
 /// Makes the topics as wanted and tells how they are then.
 pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
     let (wanted, known) = (&pipeline.topics, &pipeline.known_topics);
+    let unclaimed = match &pipeline.claim {
+        Some(claim) => own(admin, claim).await?,
+        None => None,
+    };
     let names: Vec<String> = wanted.all().map(|topic| topic.name.clone()).into();
     let mut found = look(admin, &names).await?;
     let Plan { create, grow, alter, refused } = plan::plan(wanted, known, &found);
@@ -80,7 +103,22 @@ pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topic
         partitions: description.partitions,
     };
     let safety = settle(admin, pipeline, &found).await.map_err(|error| error.to_string());
+    let safety = safety.map(|mut safety| {
+        safety.notes.extend(unclaimed);
+        safety
+    });
     Ok(Topics { topics: found.into_iter().map(status).collect(), safety })
+}
+
+/// Proves that the topics are ours. A user of a Kafka that is not his own may not be allowed to record it, which is told in
+/// a sentence and no reason to hold up his pipeline.
+async fn own(admin: &Admin, claim: &Claim) -> Result<Option<String>, Problem> {
+    match owners::claim(admin, claim).await {
+        Ok(owner) if owner.uid == claim.claimant.uid => Ok(None),
+        Ok(owner) => Err(Problem::OwnedByAnother { prefix: claim.prefix.clone(), owner }),
+        Err(error @ kafka::Error::Topic { .. }) => Ok(Some(format!("whose the topics are is not recorded: {error}"))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Sets what the group shall have, and judges the settings of the brokers by those of one. A user of a Kafka that is not
@@ -110,13 +148,15 @@ async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Err
 }
 
 /// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer the
-/// topic that `remembered` has is somebody else's and stays. Kafka deletes by name, so that between the look and the
-/// deletion a moment is left in which a topic can be replaced.
-pub async fn delete(
-    admin: &Admin,
-    wanted: &WantedTopics,
-    remembered: &[TopicStatus],
-) -> Result<Vec<String>, kafka::Error> {
+/// topic that the status remembers is somebody else's and stays, and so do all when another pipeline owns them. Kafka
+/// deletes by name, so that between the look and the deletion a moment is left in which a topic can be replaced.
+pub async fn delete(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
+    let (wanted, remembered) = (&pipeline.topics, &pipeline.known_topics.remembered);
+    if let Some(claim) = &pipeline.claim
+        && owners::is_of_another(admin, claim).await?
+    {
+        return Ok(Vec::new());
+    }
     let names = remembered.iter().map(|topic| topic.name.clone()).collect();
     let doomed = plan::deletable(wanted, remembered, &admin.describe_topics(names).await?);
     for topic in &doomed {

@@ -18,7 +18,10 @@ use crate::{
         build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
-        topics::plan::{ACCEPT_TOPICS, KnownTopics},
+        topics::{
+            owners::Claim,
+            plan::{ACCEPT_TOPICS, KnownTopics},
+        },
     },
     crd::{
         ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, KafkaSecurity,
@@ -55,6 +58,8 @@ pub struct ValidatedPipeline {
     pub topics: WantedTopics,
     /// Which topics it has used so far.
     pub known_topics: KnownTopics,
+    /// Its claim to the topics; `None` in local mode.
+    pub claim: Option<Claim>,
     /// Whether the topics go with the pipeline.
     pub on_delete: OnDelete,
     /// The consumer group of the processors.
@@ -190,6 +195,7 @@ pub fn validate(
         consumer_group: consumer_group(&spec.kafka.topics),
         topics: WantedTopics::from(&spec.kafka.topics),
         known_topics: known_topics(pipeline),
+        claim: Claim::of(pipeline),
         on_delete: spec.kafka.topics.on_delete,
         api: Workload {
             replicas: api_replicas(&spec.api),

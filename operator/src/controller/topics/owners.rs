@@ -1,0 +1,199 @@
+//! Which pipeline the topics belong to, when two want the same ones: two resources in any namespaces, of any operators, in
+//! any clusters, that name the same prefix on the same brokers.
+//!
+//! Kept where they meet, in a compacted topic of one partition: one record for each pipeline that claims a prefix, under a
+//! key of its own, so that no claim can push out another one's. The owner is whose claim comes first in the log. That is
+//! sound because the log has one order for all: whoever has written its claim and then read to the end has seen every claim
+//! before its own, and none can ever come before it later. A claim is written once and not again as long as it stands, so
+//! an owner stays the owner until its claim is taken back. No clock is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kafka::{Admin, Entry, NewTopic};
+use kube::{Resource, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use crate::crd::SmsPipeline;
+
+/// The topic that holds the claims.
+pub const OWNERS_TOPIC: &str = "__smspipeline_owners";
+
+/// The annotation that takes topics over from pipelines that are gone: their uids, separated by commas.
+pub const TAKE_TOPICS_FROM: &str = "smspipeline.dev/take-topics-from";
+
+/// A pipeline that claims topics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claimant {
+    /// Its uid, which no other object has, in no cluster.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// When it was created, for people.
+    pub created_at: Time,
+}
+
+/// What a pipeline claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What the names of the topics start with. Two pipelines share either all of their topics or none.
+    pub prefix: String,
+    /// Who claims it.
+    pub claimant: Claimant,
+    /// Uids of pipelines that are said to be gone.
+    pub take_from: BTreeSet<String>,
+    /// On how many brokers the claims are kept.
+    pub replication_factor: i32,
+}
+
+impl Claim {
+    /// What `pipeline` claims; `None` in local mode, where there is no object whose deletion would end the claim.
+    pub fn of(pipeline: &SmsPipeline) -> Option<Self> {
+        let created_at = pipeline.meta().creation_timestamp.clone()?;
+        let topics = &pipeline.spec.kafka.topics;
+        let take_from = pipeline.annotations().get(TAKE_TOPICS_FROM).map(String::as_str).unwrap_or_default();
+        Some(Self {
+            prefix: topics.prefix.clone(),
+            claimant: Claimant {
+                uid: pipeline.uid()?,
+                namespace: pipeline.namespace().unwrap_or_default(),
+                name: pipeline.name_any(),
+                created_at,
+            },
+            take_from: take_from.split(',').map(|uid| uid.trim().to_owned()).filter(|uid| !uid.is_empty()).collect(),
+            replication_factor: topics.replication_factor,
+        })
+    }
+
+    fn key(&self, uid: &str) -> String {
+        format!("{}/{uid}", self.prefix)
+    }
+}
+
+/// Claims the topics unless that is done already, and tells who owns them.
+pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Error> {
+    let mut standing = read(admin, claim).await?;
+    let gone: Vec<String> =
+        standing.iter().map(|claimant| claimant.uid.clone()).filter(|uid| claim.take_from.contains(uid)).collect();
+    for uid in &gone {
+        tracing::info!(prefix = claim.prefix, uid, "taking topics over from a pipeline that is gone");
+        admin.append_to_log(OWNERS_TOPIC, &claim.key(uid), None).await?;
+    }
+    let is_claimed = standing.iter().any(|claimant| claimant.uid == claim.claimant.uid);
+    if !is_claimed {
+        let value = serde_json::json!(claim.claimant).to_string();
+        admin.append_to_log(OWNERS_TOPIC, &claim.key(&claim.claimant.uid), Some(&value)).await?;
+    }
+    if !is_claimed || !gone.is_empty() {
+        standing = read(admin, claim).await?;
+    }
+    let owner = standing.into_iter().next();
+    owner.ok_or_else(|| kafka::Error::Call { call: "Fetch", reason: "the claim was taken back meanwhile".to_owned() })
+}
+
+/// Whether the topics belong to somebody else; not where that is not recorded.
+pub async fn is_of_another(admin: &Admin, claim: &Claim) -> Result<bool, kafka::Error> {
+    match read(admin, claim).await {
+        Ok(standing) => Ok(standing.first().is_some_and(|owner| owner.uid != claim.claimant.uid)),
+        Err(kafka::Error::Topic { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the claim back: the next one in the log is the owner then.
+pub async fn release(admin: &Admin, claim: &Claim) -> Result<(), kafka::Error> {
+    admin.append_to_log(OWNERS_TOPIC, &claim.key(&claim.claimant.uid), None).await
+}
+
+async fn read(admin: &Admin, claim: &Claim) -> Result<Vec<Claimant>, kafka::Error> {
+    if admin.describe_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
+        admin.create_topics(&[topic(claim.replication_factor)]).await?;
+    }
+    Ok(standing(&claim.prefix, admin.read_log(OWNERS_TOPIC).await?))
+}
+
+fn topic(replication_factor: i32) -> NewTopic {
+    let mut config = BTreeMap::from([("cleanup.policy", "compact".to_owned())]);
+    if replication_factor >= 3 {
+        config.insert("min.insync.replicas", "2".to_owned());
+    }
+    NewTopic { name: OWNERS_TOPIC.to_owned(), partitions: 1, replication_factor, config }
+}
+
+/// Who claims `prefix`, the owner first. Of several records under one key only the last counts, because compaction leaves
+/// no other. What cannot be read is no claim.
+fn standing(prefix: &str, entries: Vec<Entry>) -> Vec<Claimant> {
+    let mut last = BTreeMap::new();
+    for Entry { offset, key, value } in entries {
+        last.insert(key, (offset, value));
+    }
+    let claimant = |(key, (offset, value)): (String, (i64, Option<String>))| {
+        let (found, uid) = key.rsplit_once('/')?;
+        let claimant: Claimant = serde_json::from_str(&value?).ok()?;
+        (found == prefix && uid == claimant.uid).then_some((offset, claimant))
+    };
+    let mut standing: Vec<_> = last.into_iter().filter_map(claimant).collect();
+    standing.sort_by_key(|(offset, _)| *offset);
+    standing.into_iter().map(|(_, claimant)| claimant).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimant(uid: &str) -> Claimant {
+        let created_at = Time(jiff::Timestamp::UNIX_EPOCH);
+        Claimant { uid: uid.to_owned(), namespace: "default".to_owned(), name: uid.to_owned(), created_at }
+    }
+
+    fn text(uid: &str) -> String {
+        serde_json::json!(claimant(uid)).to_string()
+    }
+
+    #[track_caller]
+    fn check(log: &[(&str, Option<String>)], expected: &[&str]) {
+        let entries = log.iter().zip(0..).map(|((key, value), offset)| Entry {
+            offset,
+            key: (*key).to_owned(),
+            value: value.clone(),
+        });
+        let standing: Vec<_> = standing("sms", entries.collect()).into_iter().map(|claimant| claimant.uid).collect();
+        assert_eq!(standing, expected);
+    }
+
+    #[test]
+    fn the_first_claim_in_the_log_owns_whatever_comes_later() {
+        check(&[("sms/b", Some(text("b"))), ("sms/a", Some(text("a")))], &["b", "a"]);
+    }
+
+    #[test]
+    fn with_its_claim_taken_back_the_next_one_owns() {
+        let log = [("sms/b", Some(text("b"))), ("sms/a", Some(text("a"))), ("sms/b", None)];
+        check(&log, &["a"]);
+        let again: Vec<_> = log.into_iter().chain([("sms/b", Some(text("b")))]).collect();
+        check(&again, &["a", "b"]);
+    }
+
+    #[test]
+    fn claims_of_other_topics_and_what_is_no_claim_do_not_count() {
+        let log = [
+            ("text/a", Some(text("a"))),
+            ("sms/a", Some("no JSON".to_owned())),
+            ("sms/c", Some(text("d"))),
+            ("sms", Some(text("e"))),
+            ("sms/b", Some(text("b"))),
+        ];
+        check(&log, &["b"]);
+    }
+
+    #[test]
+    fn before_and_after_compaction_the_owner_is_the_same() {
+        let log = [("sms/a", Some(text("a"))), ("sms/b", Some(text("b"))), ("sms/a", None), ("sms/a", Some(text("a")))];
+        check(&log, &["b", "a"]);
+        check(&log[1..], &["b", "a"]);
+        check(&[log[1].clone(), log[3].clone()], &["b", "a"]);
+    }
+}

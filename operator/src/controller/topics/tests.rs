@@ -1,0 +1,69 @@
+//! Topics on a real broker, as far as no pure test can tell.
+//!
+//! Needs what `cargo xtask test` prepares: Java, and Kafka in the cache (it is fetched when it is not there).
+
+use devstack::{Cache, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Silent};
+use kafka::Settings;
+
+use super::*;
+use crate::controller::{
+    fixtures::{pipeline, referenced},
+    validate::{DefaultImages, validate},
+};
+
+/// The quickstart pipeline as an object of a cluster with this uid.
+fn validated(uid: &str) -> ValidatedPipeline {
+    let images = DefaultImages { api: String::new(), processor: String::new() };
+    let mut pipeline = pipeline();
+    pipeline.metadata.uid = Some(uid.to_owned());
+    pipeline.metadata.creation_timestamp = serde_json::from_str(r#""2026-01-01T00:00:00Z""#).expect("a time");
+    validate(&pipeline, &referenced(), &images).expect("usable")
+}
+
+async fn until_ensured(admin: &Admin, pipeline: &ValidatedPipeline) -> Vec<TopicStatus> {
+    loop {
+        match ensure(admin, pipeline).await {
+            Ok(found) => return found.topics,
+            Err(Problem::Pending) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Err(problem) => panic!("{problem}"),
+        }
+    }
+}
+
+async fn until_gone(admin: &Admin, topic: &str) {
+    while !admin.describe_topics(vec![topic.to_owned()]).await.expect("an answer").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let binaries = KafkaBinaries::install(&Cache::of_this_machine().expect("a cache"), &Silent).expect("Kafka");
+    let settings = KafkaSettings { folder: folder.path(), port: None, tuning: JavaTuning::QuickStart };
+    let broker = Kafka::start(&binaries, &settings).expect("the broker starts");
+    let admin = Admin::new(&Settings::plaintext(broker.bootstrap_servers()), "tests").expect("usable settings");
+    let (mut owner, mut other) = (validated("owner"), validated("other"));
+    owner.known_topics.remembered = until_ensured(&admin, &owner).await;
+    other.known_topics.remembered.clone_from(&owner.known_topics.remembered);
+
+    let refused = ensure(&admin, &other).await.expect_err("they are somebody else's").to_string();
+    assert!(refused.contains("default/notifications (uid owner)"), "{refused}");
+    assert_eq!(delete(&admin, &other).await.expect("nothing to do"), Vec::<String>::new());
+
+    let recreated = owner.topics.low_priority.clone();
+    admin.delete_topics(std::slice::from_ref(&recreated.name)).await.expect("it is deleted");
+    until_gone(&admin, &recreated.name).await;
+    admin.create_topics(std::slice::from_ref(&recreated)).await.expect("somebody makes it anew");
+    let deleted = delete(&admin, &owner).await.expect("the others are deleted");
+    assert_eq!(deleted, ["sms-requests-dlq", "sms.high-priority", "sms.requests"]);
+    for topic in &deleted {
+        until_gone(&admin, topic).await;
+    }
+    let left = admin.describe_topics(vec![recreated.name.clone()]).await.expect("an answer");
+    assert!(left.contains_key(&recreated.name));
+
+    owners::release(&admin, owner.claim.as_ref().expect("a claim")).await.expect("the claim is taken back");
+    other.known_topics.remembered.clear();
+    assert_eq!(until_ensured(&admin, &other).await.len(), 4);
+}
