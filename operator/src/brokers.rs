@@ -66,8 +66,8 @@ impl Brokers {
         }
     }
 
-    /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the brokers
-    /// of that pipeline.
+    /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the
+    /// brokers of that pipeline.
     pub async fn lag(
         &self,
         namespace: &str,

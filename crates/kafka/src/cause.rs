@@ -17,8 +17,8 @@ pub(crate) enum Cause {
     Name(String),
 }
 
-/// The cause in a line of librdkafka's log, if it tells one. What changes from one attempt to the next, such as times and
-/// counts, is left out, so that the same cause has always the same words.
+/// The cause in a line of librdkafka's log, if it tells one. What changes from one attempt to the next, such as times
+/// and counts, is left out, so that the same cause has always the same words.
 pub(crate) fn cause(line: &str) -> Option<Cause> {
     let from = |start: &str| line.find(start).map(|begin| without_times(&line[begin..]).to_owned());
     // A certificate of ours that is not taken is told by an alert, after the handshake (RFC 8446).

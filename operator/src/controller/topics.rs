@@ -1,8 +1,8 @@
 //! The Kafka side of apply: topics that are missing are created, partitions that may grow are grown, settings that the
 //! pipeline names are set.
 //!
-//! Never shrinks, and never touches a setting that the pipeline does not name. [`plan`] is pure; [`ensure`] does what it
-//! says. Topics are deleted by [`delete`] only, for a pipeline that goes and asks for it.
+//! Never shrinks, and never touches a setting that the pipeline does not name. [`plan`] is pure; [`ensure`] does what
+//! it says. Topics are deleted by [`delete`] only, for a pipeline that goes and asks for it.
 
 mod group;
 pub mod owners;
@@ -110,8 +110,8 @@ pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topic
     Ok(Topics { topics: found.into_iter().map(status).collect(), safety })
 }
 
-/// Proves that the topics are ours. A user of a Kafka that is not his own may not be allowed to record it, which is told in
-/// a sentence and no reason to hold up his pipeline.
+/// Proves that the topics are ours. A user of a Kafka that is not his own may not be allowed to record it, which is
+/// told in a sentence and no reason to hold up his pipeline.
 async fn own(admin: &Admin, claim: &Claim) -> Result<Option<String>, Problem> {
     match owners::claim(admin, claim).await {
         Ok(owner) if owner.uid == claim.claimant.uid => Ok(None),
@@ -121,8 +121,8 @@ async fn own(admin: &Admin, claim: &Claim) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Sets what the group shall have, and judges the settings of the brokers by those of one. A user of a Kafka that is not
-/// his own may not be allowed to read them, which is no reason to hold up his pipeline.
+/// Sets what the group shall have, and judges the settings of the brokers by those of one. A user of a Kafka that is
+/// not his own may not be allowed to read them, which is no reason to hold up his pipeline.
 async fn settle(
     admin: &Admin,
     pipeline: &ValidatedPipeline,
@@ -147,9 +147,9 @@ async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Err
     Ok(admin.describe_configs(vec![resource]).await?.pop().unwrap_or_default())
 }
 
-/// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer the
-/// topic that the status remembers is somebody else's and stays, and so do all when another pipeline owns them. Kafka
-/// deletes by name, so that between the look and the deletion a moment is left in which a topic can be replaced.
+/// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer
+/// the topic that the status remembers is somebody else's and stays, and so do all when another pipeline owns them.
+/// Kafka deletes by name, so that between the look and the deletion a moment is left in which a topic can be replaced.
 pub async fn delete(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
     let (wanted, remembered) = (&pipeline.topics, &pipeline.known_topics.remembered);
     if let Some(claim) = &pipeline.claim

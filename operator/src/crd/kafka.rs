@@ -53,13 +53,13 @@ pub struct Topics {
     #[serde(default = "default_partitions")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 1000").message("partitions must be from 1 to 1000"))]
     pub partitions: i32,
-    /// On how many brokers each partition is kept. Topics that exist are not moved: reassign their partitions with Kafka's
-    /// own tools and let this field follow.
+    /// On how many brokers each partition is kept. Topics that exist are not moved: reassign their partitions with
+    /// Kafka's own tools and let this field follow.
     #[serde(default = "default_replication_factor")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 10").message("replicationFactor must be from 1 to 10"))]
     pub replication_factor: i32,
-    /// How long records are kept, such as `7d`; messages live in the database for longer. A change is carried out: a shorter
-    /// time deletes what is older.
+    /// How long records are kept, such as `7d`; messages live in the database for longer. A change is carried out: a
+    /// shorter time deletes what is older.
     #[serde(default = "default_retention")]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,5}(s|m|h|d)$')").message("retention must be a whole number with a unit s, m, h or d, such as 7d"))]
     #[schemars(length(max = 10))]

@@ -2,8 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How connections to the brokers are secured. The same settings serve the operator, the API and the processors; changed
-/// Secrets are followed within a minute, for which the API and the processors start anew, one after the other.
+/// How connections to the brokers are secured. The same settings serve the operator, the API and the processors;
+/// changed Secrets are followed within a minute, for which the API and the processors start anew, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("self.protocol in ['SaslPlaintext', 'SaslSsl'] ? has(self.sasl) : !has(self.sasl)").message("security must hold sasl with the protocols SaslPlaintext and SaslSsl, and only with them"),
@@ -39,15 +39,16 @@ pub enum KafkaProtocol {
     SaslSsl,
 }
 
-/// Whom to trust, and who we are. A broker's certificate must name the host that is connected to; that cannot be turned off.
+/// Whom to trust, and who we are. A broker's certificate must name the host that is connected to; that cannot be turned
+/// off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.clientCertificateSecretRef) == has(self.clientKeySecretRef)").message("clientCertificateSecretRef and clientKeySecretRef go only together")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaTls {
-    /// The certificates of the authorities that may have signed those of the brokers, in PEM; those that the images trust
-    /// when absent.
+    /// The certificates of the authorities that may have signed those of the brokers, in PEM; those that the images
+    /// trust when absent.
     #[serde(default, rename = "caSecretRef", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "KafkaSecretRef")]
     pub ca: Option<KafkaSecretRef>,

@@ -20,8 +20,8 @@ pub enum Configurable {
 pub type Config = BTreeMap<String, String>;
 
 impl Admin {
-    /// All settings of each of them, in the same order. Topics must exist, groups need not; each broker needs a call of its
-    /// own.
+    /// All settings of each of them, in the same order. Topics must exist, groups need not; each broker needs a call of
+    /// its own.
     pub async fn describe_configs(&self, resources: Vec<Configurable>) -> Result<Vec<Config>, Error> {
         self.blocking("DescribeConfigs", move |client| native::describe_configs(client, &resources, TIMEOUT)).await
     }

@@ -69,8 +69,8 @@ pub(crate) fn alter_configs(
     }
     let mut pointers: Vec<_> = resources.iter().map(|resource| resource.0).collect();
     let operation = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
-    // SAFETY: `resources` outlives the call, which copies them; results are read while `answer` lives; librdkafka's list
-    // holds `count` valid pointers.
+    // SAFETY: `resources` outlives the call, which copies them; results are read while `answer` lives; librdkafka's
+    // list holds `count` valid pointers.
     unsafe {
         let answer = call(client, ALTER, operation, timeout, |native, options, queue| {
             rd_kafka_IncrementalAlterConfigs(native, pointers.as_mut_ptr(), pointers.len(), options, queue);
@@ -82,8 +82,8 @@ pub(crate) fn alter_configs(
     }
 }
 
-/// The settings of each resource, in the order of `resources`. rdkafka wraps this call, too, but refuses what was set for
-/// a group.
+/// The settings of each resource, in the order of `resources`. rdkafka wraps this call, too, but refuses what was set
+/// for a group.
 pub(crate) fn describe_configs(
     client: &Client,
     resources: &[Configurable],

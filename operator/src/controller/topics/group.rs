@@ -1,7 +1,7 @@
 //! How soon the broker takes a processor that says nothing for gone. Pure.
 //!
-//! With KIP-848 that is a setting of the group at the broker, 45 seconds by default: so long the messages of a processor
-//! that crashed wait. One that ends in good order leaves its group at once, whatever this is.
+//! With KIP-848 that is a setting of the group at the broker, 45 seconds by default: so long the messages of a
+//! processor that crashed wait. One that ends in good order leaves its group at once, whatever this is.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use kafka::Config;
 const SESSION: &str = "consumer.session.timeout.ms";
 const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
 
-/// The session that we would like: several heartbeats and a pause of the machine fit in, and messages wait no longer than
-/// with the classic protocol, for which the processor itself says so.
+/// The session that we would like: several heartbeats and a pause of the machine fit in, and messages wait no longer
+/// than with the classic protocol, for which the processor itself says so.
 const DESIRED_SESSION: i64 = 10_000;
 
 /// A member may miss two heartbeats in a row. Source: Kafka's documentation of `heartbeat.interval.ms`.

@@ -1,11 +1,11 @@
-//! Which pipeline the topics belong to, when two want the same ones: two resources in any namespaces, of any operators, in
-//! any clusters, that name the same prefix on the same brokers.
+//! Which pipeline the topics belong to, when two want the same ones: two resources in any namespaces, of any operators,
+//! in any clusters, that name the same prefix on the same brokers.
 //!
-//! Kept where they meet, in a compacted topic of one partition: one record for each pipeline that claims a prefix, under a
-//! key of its own, so that no claim can push out another one's. The owner is whose claim comes first in the log. That is
-//! sound because the log has one order for all: whoever has written its claim and then read to the end has seen every claim
-//! before its own, and none can ever come before it later. A claim is written once and not again as long as it stands, so
-//! an owner stays the owner until its claim is taken back. No clock is compared.
+//! Kept where they meet, in a compacted topic of one partition: one record for each pipeline that claims a prefix,
+//! under a key of its own, so that no claim can push out another one's. The owner is whose claim comes first in the
+//! log. That is sound because the log has one order for all: whoever has written its claim and then read to the end has
+//! seen every claim before its own, and none can ever come before it later. A claim is written once and not again as
+//! long as it stands, so an owner stays the owner until its claim is taken back. No clock is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,8 +123,8 @@ fn topic(replication_factor: i32) -> NewTopic {
     NewTopic { name: OWNERS_TOPIC.to_owned(), partitions: 1, replication_factor, config }
 }
 
-/// Who claims `prefix`, the owner first. Of several records under one key only the last counts, because compaction leaves
-/// no other. What cannot be read is no claim.
+/// Who claims `prefix`, the owner first. Of several records under one key only the last counts, because compaction
+/// leaves no other. What cannot be read is no claim.
 fn standing(prefix: &str, entries: Vec<Entry>) -> Vec<Claimant> {
     let mut last = BTreeMap::new();
     for Entry { offset, key, value } in entries {

@@ -13,8 +13,8 @@ use crate::{
     crd::{PartitionGrowth, TopicStatus},
 };
 
-/// The annotation that says which topics are fine although they are not those that the status remembers: ids separated by
-/// commas, of a topic that was made anew or of one that is gone.
+/// The annotation that says which topics are fine although they are not those that the status remembers: ids separated
+/// by commas, of a topic that was made anew or of one that is gone.
 pub const ACCEPT_TOPICS: &str = "smspipeline.dev/accept-topics";
 
 /// A topic as Kafka tells it.
@@ -128,8 +128,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What has to be done, given what Kafka tells and what is known. Nothing at all as long as a topic is not the one that it
-/// was: whoever looks into it should find everything as it is.
+/// What has to be done, given what Kafka tells and what is known. Nothing at all as long as a topic is not the one that
+/// it was: whoever looks into it should find everything as it is.
 pub fn plan(wanted: &WantedTopics, known: &KnownTopics, found: &BTreeMap<String, Found>) -> Plan {
     let refused: Vec<_> = wanted.all().iter().filter_map(|topic| stranger(&topic.name, known, found)).collect();
     let mut plan = Plan { refused, ..Plan::default() };
