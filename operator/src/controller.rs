@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod build;
+mod deletion;
 pub mod dereference;
 pub mod events;
 #[cfg(test)]
@@ -48,8 +49,10 @@ use crate::{
 use apply::{FIELD_MANAGER, Served};
 use backoff::{Backoff, Class};
 use build::Desired;
+use deletion::Duty;
 use events::Events;
 use status::{Findings, Unusable, Workloads};
+use topics::Problem;
 use validate::DefaultImages;
 
 /// How soon a pipeline that is as wanted is looked at again, up to a quarter sooner: what no watch tells of is found by
@@ -139,6 +142,22 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// A workload could not be stopped.
+    #[error("failed to stop Deployment {name:?}")]
+    StopWorkload {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// The finalizer could not be added or taken away.
+    #[error("failed to write the finalizers of SmsPipeline {name:?}")]
+    WriteFinalizer {
+        /// Name of the pipeline.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// The status could not be written.
     #[error("failed to write the status of SmsPipeline {name:?}")]
     WriteStatus {
@@ -160,6 +179,8 @@ impl Error {
             | Self::Discover { source, .. }
             | Self::ListObjects { source, .. }
             | Self::DeleteObject { source, .. }
+            | Self::StopWorkload { source, .. }
+            | Self::WriteFinalizer { source, .. }
             | Self::WriteStatus { source, .. } => Class::of(source),
         }
     }
@@ -167,9 +188,15 @@ impl Error {
 
 /// One round for one pipeline, and when the next one is due.
 pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Result<Action, Error> {
-    let key = ObjectRef::from_obj(&*pipeline);
+    let key = key(&pipeline);
+    match deletion::duty(&pipeline, Timestamp::now()) {
+        Duty::None => {}
+        Duty::Keep => deletion::keep(&context.client, &pipeline).await?,
+        Duty::LetGo => deletion::let_go(&context.client, &pipeline).await?,
+        Duty::DeleteTopics { is_overdue } => return deletion::delete_topics(&context, &pipeline, is_overdue).await,
+    }
     if pipeline.meta().deletion_timestamp.is_some() {
-        // What we made goes with its owner; the topics stay.
+        // What we made goes with its owner.
         context.backoff.forget(&key);
         context.events.forget(&key);
         return Ok(Action::await_change());
@@ -184,6 +211,11 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         return Ok(Action::requeue(RESYNC.mul_f64(1.0 - 0.25 * fastrand::f64())));
     }
     Ok(Action::requeue(context.backoff.next(key, Class::Waiting)))
+}
+
+/// What the operator remembers things of a pipeline by.
+fn key(pipeline: &SmsPipeline) -> ObjectRef<SmsPipeline> {
+    ObjectRef::from_obj(pipeline)
 }
 
 /// The five steps. The status tells of a failed one too, so it is written in every case.
@@ -217,17 +249,26 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
         Ok(validated) => {
             findings.usable = Some(Ok(()));
             let desired = build::build(&validated);
-            // Side by side: a broker that is away must not keep the objects waiting.
-            let (topics, applied) =
-                futures::join!(context.brokers.ensure_topics(&validated), apply_objects(context, &desired));
+            let ensured = context.brokers.ensure_topics(&validated);
+            let is_new = pipeline.status.as_ref().is_none_or(|status| status.topics.is_empty());
+            let (topics, applied) = if is_new {
+                // Processors that come too early would take records from the pipeline whose topics these are.
+                let topics = ensured.await;
+                let is_anothers = matches!(topics, Err(Problem::OwnedByAnother { .. }));
+                let applied = if is_anothers { None } else { Some(apply_objects(context, &desired).await) };
+                (topics, applied)
+            } else {
+                // Side by side: a broker that is away must not keep the objects waiting.
+                let (topics, applied) = futures::join!(ensured, apply_objects(context, &desired));
+                (topics, Some(applied))
+            };
             findings.topics = Some(topics);
-            findings.workloads = Some(match applied {
-                Ok(workloads) => Ok(workloads),
-                Err(error) => {
+            findings.workloads = applied.map(|applied| {
+                applied.map_err(|error| {
                     let message = error_chain(&error);
                     failed = Some(error);
-                    Err(message)
-                }
+                    message
+                })
             });
         }
     }
@@ -291,7 +332,7 @@ fn error_policy(pipeline: Arc<SmsPipeline>, error: &Error, context: Arc<Context>
         error = error_chain(error),
         "reconcile failed"
     );
-    Action::requeue(context.backoff.next(ObjectRef::from_obj(&*pipeline), class))
+    Action::requeue(context.backoff.next(key(&pipeline), class))
 }
 
 async fn write_status(

@@ -92,7 +92,6 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
         ["delete", "networkpolicies"],
         ["create", "roles"],
         ["create", "pods"],
-        ["patch", "smspipelines"],
         ["delete", "smspipelines"],
     ];
     for [verb, resource] in refused {

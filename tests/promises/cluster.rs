@@ -241,3 +241,30 @@ async fn a_paused_pipeline_is_not_changed_until_it_goes_on_and_its_events_tell_s
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_go_with_a_pipeline_that_says_so_after_all_who_use_them() {
+    let applied = Applied::new().await;
+    let patch = r#"{"spec":{"kafka":{"topics":{"onDelete":"Delete"}}}}"#;
+    applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", patch]);
+    applied.until_applied().await;
+    applied.cluster.kubectl(&["delete", "smsp", "notifications", "--timeout=60s"]);
+    for topic in [".requests", ".high-priority", ".low-priority", "-requests-dlq"] {
+        eventually("every broker has forgotten the topic", LIMIT, async || {
+            applied.partitions(topic).await.is_none().then_some(())
+        })
+        .await;
+    }
+    let events = applied.cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    assert!(events.contains("TopicsDeleted"), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_goes_within_a_minute_although_no_operator_runs() {
+    let mut applied = Applied::new().await;
+    applied.until_applied().await;
+    applied.operator.stop();
+    let namespace = applied.cluster.namespace.clone();
+    applied.cluster.kubectl(&["delete", "namespace", &namespace, "--timeout=60s"]);
+    assert_eq!(applied.partitions(".requests").await, Some(3), "topics stay");
+}

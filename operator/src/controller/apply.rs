@@ -63,6 +63,29 @@ pub async fn look(client: &Client, pipeline: &ValidatedPipeline) -> Result<Optio
     Ok(Some(Workloads { api: state(&api), processor: state(&processor), left_out: Vec::new() }))
 }
 
+/// Ends all replicas of a pipeline that goes; whether none is left.
+pub async fn stop(client: &Client, pipeline: &ValidatedPipeline) -> Result<bool, Error> {
+    let api = Api::<Deployment>::namespaced(client.clone(), &pipeline.namespace);
+    let mut is_stopped = true;
+    for name in [&pipeline.names.api, &pipeline.names.processor] {
+        let failed = |source| Error::StopWorkload { name: name.clone(), source };
+        let Some(live) = api.get_opt(name).await.map_err(failed)? else { continue };
+        if !live.owner_references().iter().any(|owner| owner.uid == pipeline.owner.uid) {
+            continue;
+        }
+        if live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0) {
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let patch = Patch::Merge(serde_json::json!({ "spec": { "replicas": 0 } }));
+            api.patch(name, &parameters, &patch).await.map_err(failed)?;
+            is_stopped = false;
+        }
+        let status = live.status.unwrap_or_default();
+        is_stopped &=
+            status.replicas.unwrap_or_default() == 0 && status.observed_generation == live.metadata.generation;
+    }
+    Ok(is_stopped)
+}
+
 async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {
     let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };

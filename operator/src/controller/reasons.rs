@@ -55,7 +55,7 @@ reasons! {
     TOPICS_DIFFER = warning("TopicsDiffer", "Topics differ in a way that may not be changed.");
     TOPIC_RECREATED = warning("TopicRecreated", "A topic is not the one that the pipeline used before.");
     TOPIC_VANISHED = warning("TopicVanished", "A topic that the pipeline used is gone.");
-    REPLICATION_FACTOR_DIFFERS = warning("ReplicationFactorDiffers", "A topic has another replication factor.");
+    REPLICATION_FACTOR_DIFFERS = warning("ReplicationFactorDiffers", "A topic is kept on fewer brokers than asked for.");
     PARTITION_GROWTH_FORBIDDEN = warning("PartitionGrowthForbidden", "A topic has fewer partitions, and may not grow.");
     TOPIC_OWNED_BY_ANOTHER = warning("TopicOwnedByAnother", "Another pipeline, perhaps of another cluster, uses the topics.");
     TOPIC_REFUSED = warning("TopicRefused", "Kafka refused to make or change a topic.");
@@ -72,6 +72,8 @@ reasons! {
     NOT_PAUSED = normal("NotPaused", "The operator carries out what the spec says.");
     PAUSED = normal("Paused", "The operator changes nothing, because spec.paused or the annotation says so.");
     TOPIC_IN_USE = normal("TopicInUse", "A topic was made, or one that existed is used.");
+    TOPICS_DELETED = normal("TopicsDeleted", "The topics were deleted with the pipeline, as onDelete says.");
+    TOPICS_KEPT = warning("TopicsKept", "The topics could not be deleted in five minutes, and the pipeline went without.");
     TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before.");
 }
 

@@ -67,7 +67,7 @@ pub enum Difference {
         /// The id that the status remembers.
         remembered: String,
     },
-    /// A topic is kept on more or fewer brokers than wanted.
+    /// A topic is kept on fewer brokers than wanted.
     ReplicationFactor {
         /// Its name.
         topic: String,
@@ -117,7 +117,7 @@ impl fmt::Display for Difference {
             Self::ReplicationFactor { topic, found, wanted } => write!(
                 formatter,
                 "topic {topic:?} is kept on {found} brokers and spec.kafka.topics.replicationFactor wants {wanted}: reassign \
-                 its partitions with Kafka's own tools, or change the field"
+                 its partitions with Kafka's own tools"
             ),
             Self::Growth { topic, found, wanted } => write!(
                 formatter,
@@ -163,7 +163,8 @@ impl Plan {
     fn compare(&mut self, wanted: &NewTopic, found: &Found, growth: PartitionGrowth) {
         let topic = wanted.name.clone();
         let Found { description, config } = found;
-        if description.replication_factor == wanted.replication_factor {
+        // On more brokers than wanted it is only safer.
+        if description.replication_factor >= wanted.replication_factor {
             let differs = |(name, value): &(&&'static str, &String)| config.get(**name) != Some(*value);
             let settings: BTreeMap<_, _> =
                 wanted.config.iter().filter(differs).map(|(name, value)| (*name, value.clone())).collect();

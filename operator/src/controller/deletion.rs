@@ -1,0 +1,156 @@
+//! The end of a pipeline whose topics go with it, `onDelete: Delete`: the only case that needs a finalizer. It is released
+//! after [`BOUND`] whatever happens, so that no namespace hangs because a broker is away.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::json;
+use telemetry::error_chain;
+
+use super::{
+    Context, Error,
+    apply::{self, FIELD_MANAGER},
+    backoff::Class,
+    dereference,
+    events::Change,
+    key,
+    reasons::{TOPICS_DELETED, TOPICS_KEPT},
+    validate,
+};
+use crate::crd::{OnDelete, SmsPipeline};
+
+/// The finalizer: as long as it is there, the API server keeps a deleted pipeline.
+const FINALIZER: &str = "smspipeline.dev/topics";
+/// How long after its deletion a pipeline is kept at most.
+const BOUND: Duration = Duration::from_mins(5);
+
+/// What is to be done for the end of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Nothing.
+    None,
+    /// The topics shall go with it: keep it, when it is deleted, until they are gone.
+    Keep,
+    /// The topics shall stay: let it go.
+    LetGo,
+    /// It is deleted, and its topics are still there.
+    DeleteTopics {
+        /// Whether it was kept for long enough.
+        is_overdue: bool,
+    },
+}
+
+/// What is to be done for the end of `pipeline`. Pure.
+pub(super) fn duty(pipeline: &SmsPipeline, now: Timestamp) -> Duty {
+    let is_kept = pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    match (&pipeline.meta().deletion_timestamp, pipeline.spec.kafka.topics.on_delete) {
+        (None, OnDelete::Delete) if !is_kept => Duty::Keep,
+        (Some(deleted), OnDelete::Delete) if is_kept => {
+            let since = Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default();
+            Duty::DeleteTopics { is_overdue: since >= BOUND }
+        }
+        (_, OnDelete::Retain) if is_kept => Duty::LetGo,
+        (_, OnDelete::Delete | OnDelete::Retain) => Duty::None,
+    }
+}
+
+/// Keeps the pipeline from going before its topics.
+pub(super) async fn keep(client: &Client, pipeline: &SmsPipeline) -> Result<(), Error> {
+    let finalizers = pipeline.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
+    write(client, pipeline, finalizers).await
+}
+
+/// Lets the pipeline go.
+pub(super) async fn let_go(client: &Client, pipeline: &SmsPipeline) -> Result<(), Error> {
+    let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+    write(client, pipeline, others).await
+}
+
+/// Deletes the topics when nobody uses them any more, and lets the pipeline go then, or when it is overdue.
+pub(super) async fn delete_topics(
+    context: &Context,
+    pipeline: &SmsPipeline,
+    is_overdue: bool,
+) -> Result<Action, Error> {
+    let (reason, note) = match stop_and_delete(context, pipeline).await {
+        Ok(topics) => (TOPICS_DELETED, format!("deleted with the pipeline: {}", topics.join(", "))),
+        Err(why) if is_overdue => (TOPICS_KEPT, format!("{why}; delete them with Kafka's own tools")),
+        Err(why) => {
+            tracing::info!(pipeline = pipeline.name_any(), why, "the topics are not yet deleted");
+            return Ok(Action::requeue(context.backoff.next(key(pipeline), Class::Waiting)));
+        }
+    };
+    context.events.publish(pipeline, vec![Change { about: "Deletion".to_owned(), reason, note }]).await;
+    let_go(&context.client, pipeline).await?;
+    Ok(Action::await_change())
+}
+
+/// The names of the topics that were deleted, or why none were. First those who use them end: a client that asks for a
+/// topic that is gone can make the broker create it anew.
+async fn stop_and_delete(context: &Context, pipeline: &SmsPipeline) -> Result<Vec<String>, String> {
+    let referenced = dereference::dereference(&context.client, pipeline).await.map_err(|error| error_chain(&error))?;
+    let validated =
+        validate::validate(pipeline, &referenced, &context.images).map_err(|invalid| invalid.to_string())?;
+    if !apply::stop(&context.client, &validated).await.map_err(|error| error_chain(&error))? {
+        return Err("the API or processors still run".to_owned());
+    }
+    let topics = context.brokers.delete_topics(&validated).await.map_err(|error| error_chain(&error))?;
+    context.brokers.release(&validated).await.map_err(|error| error_chain(&error))?;
+    Ok(topics)
+}
+
+/// With the resourceVersion that was seen, so that a finalizer that somebody else has added meanwhile is not lost.
+async fn write(client: &Client, pipeline: &SmsPipeline, finalizers: Vec<String>) -> Result<(), Error> {
+    let name = pipeline.name_any();
+    let api = Api::<SmsPipeline>::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+    let patch = json!({ "metadata": { "resourceVersion": pipeline.resource_version(), "finalizers": finalizers } });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Error::WriteFinalizer { name, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::controller::fixtures::pipeline;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("a valid time")
+    }
+
+    #[track_caller]
+    fn check(on_delete: OnDelete, is_kept: bool, deleted: Option<i64>, expected: Duty) {
+        let mut pipeline = pipeline();
+        pipeline.spec.kafka.topics.on_delete = on_delete;
+        pipeline.metadata.finalizers = is_kept.then(|| vec!["other".to_owned(), FINALIZER.to_owned()]);
+        pipeline.metadata.deletion_timestamp = deleted.map(|seconds| Time(at(seconds)));
+        assert_eq!(duty(&pipeline, at(1000)), expected, "{on_delete:?}, kept: {is_kept}, deleted at {deleted:?}");
+    }
+
+    #[test]
+    fn a_pipeline_whose_topics_stay_is_never_kept() {
+        check(OnDelete::Retain, false, None, Duty::None);
+        check(OnDelete::Retain, false, Some(999), Duty::None);
+        check(OnDelete::Retain, true, None, Duty::LetGo);
+        check(OnDelete::Retain, true, Some(999), Duty::LetGo);
+    }
+
+    #[test]
+    fn a_pipeline_whose_topics_go_with_it_is_kept_for_them_and_five_minutes_at_most() {
+        check(OnDelete::Delete, false, None, Duty::Keep);
+        check(OnDelete::Delete, true, None, Duty::None);
+        check(OnDelete::Delete, true, Some(999), Duty::DeleteTopics { is_overdue: false });
+        check(OnDelete::Delete, true, Some(700), Duty::DeleteTopics { is_overdue: true });
+        check(OnDelete::Delete, false, Some(999), Duty::None);
+    }
+}
