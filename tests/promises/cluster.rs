@@ -268,3 +268,23 @@ async fn a_namespace_goes_within_a_minute_although_no_operator_runs() {
     applied.cluster.kubectl(&["delete", "namespace", &namespace, "--timeout=60s"]);
     assert_eq!(applied.partitions(".requests").await, Some(3), "topics stay");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_of_the_database_replaces_the_api_and_nothing_else_does() {
+    let applied = Applied::new().await;
+    applied.until_applied().await;
+    let template = async |name: &str| applied.deployment(name).await?.spec.map(|spec| spec.template);
+    let before = (template("notifications-api").await, template("notifications-processor").await);
+    applied.reconciled_times(1).await;
+    assert_eq!((template("notifications-api").await, template("notifications-processor").await), before);
+
+    let uri = r#"{"stringData":{"uri":"postgresql://sms:hunter3@127.0.0.1:1/sms"}}"#;
+    applied.cluster.kubectl(&["patch", "secret", "notifications-db", "--type=merge", "-p", uri]);
+    eventually("the API gets another template", LIMIT, async || {
+        (template("notifications-api").await? != before.0.clone()?).then_some(())
+    })
+    .await;
+    assert_eq!(template("notifications-processor").await, before.1);
+    let shown = applied.cluster.kubectl(&["get", "deployments,events", "-o", "yaml"]);
+    assert!(!shown.contains("hunter") && !applied.operator.output().contains("hunter"), "no secret is shown");
+}

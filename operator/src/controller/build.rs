@@ -19,6 +19,7 @@ mod processor;
 mod prometheus_rule;
 mod provider;
 mod secret;
+mod secrets_version;
 mod service;
 mod service_account;
 pub(crate) mod strategic_merge;

@@ -44,6 +44,8 @@ pub struct ValidatedPipeline {
     pub owner: OwnerReference,
     /// Names of everything made from the pipeline.
     pub names: Names,
+    /// The database's URL.
+    pub database: Sensitive,
     /// Where the database's URL is.
     pub database_url: SecretKeyRef,
     /// Token of internal calls.
@@ -180,13 +182,14 @@ pub fn validate(
 ) -> Result<ValidatedPipeline, Invalid> {
     let (spec, name) = (&pipeline.spec, pipeline.name_any());
     let namespace = pipeline.namespace().unwrap_or_default();
-    secrets::check_database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
+    let database = secrets::database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = &spec.processor.provider;
     secrets::check_provider(provider, &referenced.provider_secrets)?;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        database,
         database_url: spec.database.url_secret_ref.clone(),
         internal_token: referenced.internal_token.clone(),
         kafka: kafka::settings(&spec.kafka, &referenced.kafka_secrets)?,

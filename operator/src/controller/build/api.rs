@@ -4,6 +4,7 @@ use super::{
     kafka,
     metadata::API_COMPONENT,
     pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
+    secrets_version,
 };
 use crate::{
     controller::{
@@ -28,6 +29,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         ("IDEMPOTENCY_RETENTION", pipeline.idempotency_retention.clone()),
         ("RETRY_FAILED_EVERY", pipeline.retry_failed.every.clone()),
         ("RETRY_FAILED_MAX_ATTEMPTS", pipeline.retry_failed.max_attempts.to_string()),
+        (secrets_version::VARIABLE, secrets_version::of_api(pipeline)),
     ];
     let mut secrets = vec![("database".into(), database.name.clone()), ("internal".into(), internal.clone())];
     match &pipeline.authentication {

@@ -1,8 +1,6 @@
 //! How Kafka is reached, as both workloads are told of it: files in place of Secrets.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
-
-use sha2::{Digest, Sha256};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::pod::secret_file;
 use crate::{
@@ -34,9 +32,6 @@ pub(super) fn environment(pipeline: &ValidatedPipeline) -> Vec<(&'static str, St
         };
         variables.push((variable, secret_file(&purpose(spec, &reference.name), &reference.key)));
     }
-    if spec.secrets().next().is_some() {
-        variables.push(("KAFKA_SECRETS_VERSION", version(pipeline)));
-    }
     variables
 }
 
@@ -56,21 +51,13 @@ fn names(spec: &KafkaSecurity) -> BTreeSet<&str> {
     spec.secrets().map(|(_, reference)| reference.name.as_str()).collect()
 }
 
-/// Changes with what the Secrets hold, so that replicas start anew with it: a client of Kafka reads them only once. The
-/// token that nobody knows is hashed with them, because a password alone could be guessed from its hash.
-fn version(pipeline: &ValidatedPipeline) -> String {
+/// What the Secrets hold that a client of Kafka reads only once.
+pub(super) fn values(pipeline: &ValidatedPipeline) -> impl Iterator<Item = &str> {
     let security = &pipeline.kafka.security;
-    let mut hash = Sha256::new();
-    hash.update(&pipeline.internal_token.0);
-    for source in [&security.ca, &security.certificate, &security.key, &security.username_file, &security.password] {
-        if let Some(kafka::Source::Value(value)) = source {
-            hash.update(value);
-        }
-        hash.update([0]);
-    }
-    hash.finalize()[..8].iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
+    let sources = [&security.ca, &security.certificate, &security.key, &security.username_file, &security.password];
+    sources.into_iter().map(|source| match source {
+        Some(kafka::Source::Value(value)) => value.as_str(),
+        Some(kafka::Source::File(_)) | None => "",
     })
 }
 
@@ -78,7 +65,7 @@ fn version(pipeline: &ValidatedPipeline) -> String {
 mod tests {
     use super::*;
     use crate::controller::{
-        dereference::{Lookup, Referenced, Sensitive},
+        dereference::Referenced,
         fixtures::{pipeline_with_secured_kafka, referenced},
         validate::{DefaultImages, validate},
     };
@@ -94,9 +81,6 @@ mod tests {
         let mounted: Vec<_> = secrets(&pipeline).collect();
         let expected = [("kafka-0", "kafka-cluster-ca-cert"), ("kafka-1", "notifications-kafka")];
         assert_eq!(mounted, expected.map(|(purpose, name)| (purpose.into(), name.to_owned())));
-        let mut found = environment(&pipeline);
-        let (name, version) = found.pop().expect("variables");
-        assert_eq!((name, version.len()), ("KAFKA_SECRETS_VERSION", 16));
         let expected = [
             ("KAFKA_BOOTSTRAP_SERVERS", "kafka-bootstrap.kafka:9093"),
             ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
@@ -105,15 +89,6 @@ mod tests {
             ("KAFKA_CA_FILE", "/etc/sms/secrets/kafka-0/ca.crt"),
             ("KAFKA_PASSWORD_FILE", "/etc/sms/secrets/kafka-1/password"),
         ];
-        assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
-    }
-
-    #[test]
-    fn another_password_makes_another_template_and_the_same_one_does_not() {
-        let before = environment(&validated(&referenced()));
-        assert_eq!(environment(&validated(&referenced())), before);
-        let mut rotated = referenced();
-        rotated.kafka_secrets.insert(KafkaSecret::Password, Lookup::Found(Sensitive("another".to_owned())));
-        assert_ne!(environment(&validated(&rotated)), before);
+        assert_eq!(environment(&pipeline), expected.map(|(name, value)| (name, value.to_owned())));
     }
 }

@@ -4,7 +4,7 @@ use super::{
     kafka,
     metadata::PROCESSOR_COMPONENT,
     pod::{INTERNAL_PORT, METRICS_PORT, Pod, deployment, secret_file},
-    provider,
+    provider, secrets_version,
 };
 use crate::{
     controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
@@ -29,6 +29,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         OnUnknownOutcome::Hold => "hold",
         OnUnknownOutcome::Query => "query",
     };
+    let version = secrets_version::of_processor(pipeline).map(|version| (secrets_version::VARIABLE, version));
     let drain = pipeline.drain_timeout.as_secs();
     deployment(
         pipeline,
@@ -39,7 +40,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             before: Vec::new(),
             command: vec!["sms-processor"],
             ports: vec![METRICS_PORT],
-            environment: vec![
+            environment: [
                 ("CONSUMER_GROUP", pipeline.consumer_group.clone()),
                 ("GROUP_PROTOCOL", group_protocol.to_owned()),
                 ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
@@ -51,7 +52,10 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("ON_UNKNOWN_OUTCOME", on_unknown_outcome.to_owned()),
                 ("PROVIDER", provider::settings(&pipeline.provider)),
                 ("SHUTDOWN_TIMEOUT", format!("{drain}s")),
-            ],
+            ]
+            .into_iter()
+            .chain(version)
+            .collect(),
             secrets: [("internal".into(), internal.clone())]
                 .into_iter()
                 .chain(provider::secrets(&pipeline.provider))

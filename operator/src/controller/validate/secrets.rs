@@ -94,12 +94,13 @@ pub enum Invalid {
     },
 }
 
-/// Proves that there is a URL to connect with.
-pub(super) fn check_database_url(reference: &SecretKeyRef, found: &Lookup) -> Result<(), Invalid> {
+/// The URL to connect with, proven to be one.
+pub(super) fn database_url(reference: &SecretKeyRef, found: &Lookup) -> Result<Sensitive, Invalid> {
     let (name, key) = (&reference.name, &reference.key);
-    let url = text(DATABASE_FIELD, name, key, found)?.and_then(|text| url::Url::parse(text.trim()).ok());
+    let text = text(DATABASE_FIELD, name, key, found)?;
+    let url = text.and_then(|text| Some((text, url::Url::parse(text.trim()).ok()?)));
     match url {
-        Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
+        Some((text, url)) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(Sensitive(text.to_owned())),
         Some(_) | None => {
             Err(Invalid::NoUrl { field: DATABASE_FIELD.to_owned(), name: name.clone(), key: key.clone() })
         }
@@ -166,9 +167,9 @@ mod tests {
         Lookup::NoSecret(r#"in namespace "default""#.to_owned())
     }
 
-    fn database(found: &Lookup) -> Result<(), Invalid> {
+    fn database(found: &Lookup) -> Result<Sensitive, Invalid> {
         let reference = SecretKeyRef { name: "notifications-db".to_owned(), key: "uri".to_owned() };
-        check_database_url(&reference, found)
+        database_url(&reference, found)
     }
 
     fn keys() -> ApiKeysSecretRef {
