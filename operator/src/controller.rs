@@ -202,7 +202,8 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         return Ok(Action::await_change());
     }
     let started = Instant::now();
-    let status = round(&pipeline, &context).await;
+    // In a box: it is large, and the controller has one for each pipeline at work.
+    let status = Box::pin(round(&pipeline, &context)).await;
     context.metrics.reconcile_took(started.elapsed());
     let status = status?;
     context.metrics.reconciled(ReconcileResult::done);

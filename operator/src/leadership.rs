@@ -64,9 +64,7 @@ impl Election {
                             told = holder;
                         }
                     }
-                    Err(error) => {
-                        tracing::warn!(lease = self.name, error = error_chain(&error), "no look at the Lease")
-                    }
+                    Err(error) => self.warn(&error, "no look at the Lease"),
                 }
                 tokio::time::sleep(EVERY).await;
             }
@@ -90,9 +88,7 @@ impl Election {
                     tracing::error!(lease = self.name, "another operator has taken the Lease");
                     return;
                 }
-                Err(error) => {
-                    tracing::warn!(lease = self.name, error = error_chain(&error), "the Lease is not renewed")
-                }
+                Err(error) => self.warn(&error, "the Lease is not renewed"),
             }
             if renewed.elapsed() > DEADLINE {
                 tracing::error!(lease = self.name, "the Lease could not be renewed for {DEADLINE:?}");
@@ -113,9 +109,7 @@ impl Election {
         };
         match timeout(CALL_TIMEOUT, released).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "this operator leads no longer"),
-            Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, error = error_chain(&error), "the Lease is not released")
-            }
+            Ok(Err(error)) => self.warn(&error, "the Lease is not released"),
             Err(_) => tracing::warn!(lease = self.name, "the Lease is not released in {CALL_TIMEOUT:?}"),
         }
     }
@@ -155,6 +149,10 @@ impl Election {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(Error::Write(error)),
         }
+    }
+
+    fn warn(&self, error: &dyn std::error::Error, what: &str) {
+        tracing::warn!(lease = self.name, error = error_chain(error), "{what}");
     }
 
     fn metadata(&self) -> ObjectMeta {
