@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
         Command::Crd => ended(print_crd()),
         Command::Validate(settings) => cli::tell(cli::validate::run(&settings)),
         Command::Render(settings) => cli::tell(cli::render::run(&settings)),
-        Command::Diff(settings) => cli::tell(cli::diff::run(&settings).await),
+        Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
         Command::Completions { shell } => cli::tell(cli::completions::run(shell)),
     }
 }

@@ -14,9 +14,12 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::discovery::ApiResource;
-use tests::{Cluster, Environment, eventually, unique};
+use tests::{Cluster, Environment, eventually};
 
-use crate::cluster::{Applied, LIMIT, create_database_secret};
+use crate::{
+    cluster::{LIMIT, create_database_secret},
+    objects::autoscaled,
+};
 
 const EXAMPLE: &str = include_str!("../../crds/examples/quickstart.yaml");
 
@@ -70,25 +73,6 @@ fn the_exit_code_tells_whether_a_file_is_valid_is_refused_or_cannot_be_read() {
     check(&["--help"], "", 0, "1 differences");
 }
 
-impl Applied {
-    /// The file that was applied, or one like it.
-    fn edited(&self, from: &str, to: &str) -> String {
-        let file = manifest(&self.prefix);
-        let edited = file.replacen(from, to, 1);
-        assert!(from == to || edited != file, "{from:?} is in the file");
-        edited
-    }
-}
-
-/// What [`Applied`] applies.
-fn manifest(prefix: &str) -> String {
-    EXAMPLE
-        .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
-        .replace("prefix: sms", &format!("prefix: {prefix}"))
-        .replace("partitions: 6", "partitions: 3")
-        .replace("processor:\n    replicas: 1", "processor:\n    replicas: 2")
-}
-
 fn diff(cluster: &Cluster, file: &str) -> Answer {
     run(&Environment::get().kubeconfig, &["diff", "-f", "-", "--namespace", &cluster.namespace], file)
 }
@@ -110,8 +94,7 @@ async fn versions(cluster: &Cluster) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
-    let mut applied = Applied::new().await;
-    applied.until_applied().await;
+    let (mut applied, file) = autoscaled().await;
     // The controllers of Kubernetes write too, until the Deployments' Pods exist.
     eventually("nothing changes any more", LIMIT, async || {
         let before = versions(&applied.cluster).await;
@@ -121,25 +104,29 @@ async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
     .await;
     applied.operator.stop();
     let before = versions(&applied.cluster).await;
+    let diff_after = |from: &str, to: &str| {
+        assert!(file.contains(from), "{from:?} is in the file");
+        diff(&applied.cluster, &file.replacen(from, to, 1))
+    };
 
-    let same = diff(&applied.cluster, &applied.edited("", ""));
-    assert_eq!((same.code, same.printed.as_str()), (Some(0), ""), "{same:?}");
+    let same = diff(&applied.cluster, &file);
+    assert_eq!((same.code, same.printed.as_str(), same.told.as_str()), (Some(0), "", ""));
 
-    let edited = diff(&applied.cluster, &applied.edited("replicas: 2", "replicas: 5"));
+    let edited = diff_after("maxReplicas: 10", "maxReplicas: 12");
     assert_eq!(edited.code, Some(1), "{edited:?}");
-    let expected = "--- live/Deployment/notifications-processor\n+++ applied/Deployment/notifications-processor\n";
-    assert!(edited.printed.starts_with(expected), "{edited:?}");
+    let name = "HorizontalPodAutoscaler/notifications-api";
+    assert!(edited.printed.starts_with(&format!("--- live/{name}\n+++ applied/{name}\n")), "{edited:?}");
     let changed: Vec<_> = edited.printed.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
-    assert_eq!(changed, ["-  replicas: 2", "+  replicas: 5"]);
+    assert_eq!(changed, ["-  maxReplicas: 10", "+  maxReplicas: 12"]);
 
-    let autoscaling = "autoscaling: { minReplicas: 2, maxReplicas: 4 }";
-    let autoscaled = diff(&applied.cluster, &applied.edited("replicas: 1", autoscaling));
-    let headers: Vec<_> = autoscaled.printed.lines().filter(|line| line.starts_with("+++")).collect();
-    assert_eq!(headers, ["+++ applied/HorizontalPodAutoscaler/notifications-api"], "{autoscaled:?}");
+    let unscaled = diff_after("    autoscaling: {", "    replicas: 4 # {");
+    assert_eq!(unscaled.code, Some(1), "{unscaled:?}");
+    assert!(unscaled.printed.contains(&format!("--- live/{name}\n+++ /dev/null\n")), "{unscaled:?}");
+    assert!(unscaled.printed.contains("\n+  replicas: 4\n"), "{unscaled:?}");
 
-    let shrunk = diff(&applied.cluster, &applied.edited("partitions: 3", "partitions: 2"));
-    assert_eq!((shrunk.code, shrunk.printed.as_str()), (Some(2), ""), "{shrunk:?}");
-    assert!(shrunk.told.contains("partitions cannot shrink"), "{shrunk:?}");
+    let moved = diff_after("prefix: ", "prefix: other-");
+    assert_eq!((moved.code, moved.printed.as_str()), (Some(2), ""), "{moved:?}");
+    assert!(moved.told.contains("notifications: spec.kafka.topics: prefix cannot be changed"), "{moved:?}");
 
     assert_eq!(versions(&applied.cluster).await, before);
 }
@@ -147,14 +134,13 @@ async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_is_not_in_the_cluster_is_all_added_and_shows_no_secret() {
     let cluster = Cluster::namespace().await;
-    let file = manifest(&unique("sms"));
-    let without_secret = diff(&cluster, &file);
+    let without_secret = diff(&cluster, EXAMPLE);
     assert_eq!(without_secret.code, Some(1), "{without_secret:?}");
     assert!(without_secret.told.contains(r#"Secret "notifications-db""#), "{without_secret:?}");
     create_database_secret(&cluster);
     let before = versions(&cluster).await;
 
-    let added = diff(&cluster, &file);
+    let added = diff(&cluster, EXAMPLE);
 
     assert_eq!((added.code, added.told.as_str()), (Some(1), ""), "{added:?}");
     for object in ["Deployment/notifications-api", "Service/notifications-api", "Secret/notifications-internal"] {
@@ -165,7 +151,7 @@ async fn a_pipeline_that_is_not_in_the_cluster_is_all_added_and_shows_no_secret(
     assert_eq!(versions(&cluster).await, before);
 
     cluster.kubectl(&["create", "service", "clusterip", "notifications-api", "--tcp=80:80"]);
-    let refused = diff(&cluster, &file);
+    let refused = diff(&cluster, EXAMPLE);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.told.contains("does not belong to this pipeline"), "{refused:?}");
 }
