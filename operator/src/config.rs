@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap_complete::Shell;
+
+use crate::cli::EXIT_CODES;
 
 /// Turns SmsPipeline resources into topics, an API and a fleet of processors.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -22,6 +25,68 @@ pub enum Command {
     Local(Local),
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Tell what the API server and the operator would refuse in a file, without a cluster.
+    #[command(after_help = EXIT_CODES)]
+    Validate(Validate),
+    /// Print every object that the operator would apply for a file, without a cluster.
+    #[command(after_help = EXIT_CODES)]
+    Render(Render),
+    /// Print what applying a file would change in the cluster of the current kubeconfig, and change nothing.
+    #[command(after_help = EXIT_CODES)]
+    Diff(Diff),
+    /// Print what a shell needs to complete the commands and flags.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Settings of `validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Settings of `render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Namespace of the pipelines that name none; `default` when absent.
+    #[arg(short = 'n', long, value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+
+    /// Image of the API where a pipeline names none; that of this release when absent.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub api_image: Option<String>,
+
+    /// Image of the processors where a pipeline names none; that of this release when absent.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub processor_image: Option<String>,
+}
+
+/// Settings of `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Namespace of the pipelines that name none; that of the kubeconfig's context when absent.
+    #[arg(short = 'n', long, value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+
+    /// Image of the API where a pipeline names none; the one that runs when absent.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub api_image: Option<String>,
+
+    /// Image of the processors where a pipeline names none; the one that runs when absent.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub processor_image: Option<String>,
 }
 
 /// Settings of `run`.

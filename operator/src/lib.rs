@@ -5,9 +5,11 @@
 //! environment and mounted Secrets.
 
 pub mod brokers;
+pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod crd;
+pub mod file;
 pub mod lag;
 pub mod leadership;
 pub mod local;

@@ -3,7 +3,6 @@
 //! Parsing, validation, `build`, topics and status are those of the cluster; only the places differ where
 //! Secrets come from, where Deployments go and where the status is written.
 
-mod file;
 mod replica;
 mod secrets;
 mod supervisor;
@@ -19,7 +18,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use telemetry::Check;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +34,7 @@ use crate::{
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
     crd::SmsPipeline,
-    lag,
+    file, lag,
     metrics::{Metrics, ReconcileResult},
 };
 
@@ -44,6 +43,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How soon topics that are not as wanted are looked at again, and how soon those that are.
 const TOPICS_RETRY: Duration = Duration::from_secs(3);
 const TOPICS_RESYNC: Duration = Duration::from_mins(1);
+
+/// Namespace of a pipeline whose file names none, as `kubectl apply` has it.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// One pipeline on this machine.
 pub struct Pipeline {
@@ -66,7 +68,7 @@ impl Pipeline {
     pub async fn open(settings: &Local) -> anyhow::Result<Self> {
         let text = fs::read_to_string(&settings.file)
             .with_context(|| format!("failed to read {}", settings.file.display()))?;
-        let mut current = file::parse(&text, None)
+        let mut current = parse(&text, None)
             .map_err(|refused| anyhow!("{} is not a usable SmsPipeline:\n{refused}", settings.file.display()))?;
         current.metadata.generation = Some(1);
         for (address, flag) in
@@ -160,7 +162,7 @@ impl Pipeline {
             // An editor may have moved the file away for a moment; deleting it is no request to stop.
             Err(_) => return,
         };
-        match file::parse(&text, Some(&self.current)) {
+        match parse(&text, Some(&self.current)) {
             Ok(mut edited) => {
                 tracing::info!(file = %self.file.display(), "the file was edited");
                 edited.metadata.generation = self.current.metadata.generation.map(|generation| generation + 1);
@@ -237,6 +239,14 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The pipeline in `text`, with what an API server would add to it.
+fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, file::Refused> {
+    let mut pipeline = file::parse(text, before)?;
+    pipeline.meta_mut().namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
+    pipeline.meta_mut().uid = Some(format!("local-{}", pipeline.name_any()));
+    Ok(pipeline)
 }
 
 /// Replaces a file in one step, so that no reader finds half of it.

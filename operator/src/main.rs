@@ -8,6 +8,7 @@ use kube::{Client, CustomResourceExt};
 use prometheus_client::registry::Registry;
 use sms_operator::{
     brokers::Brokers,
+    cli,
     config::{Cli, Command, Local, Run},
     controller::{self, Context, apply::Served, backoff::Backoff, events::Events, validate::DefaultImages, within},
     crd::SmsPipeline,
@@ -25,11 +26,18 @@ const LEASE: &str = "sms-operator";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Run(settings) => run(settings).await,
-        Command::Local(settings) => run_local(settings).await,
-        Command::Crd => print_crd(),
-    };
+    match Cli::parse().command {
+        Command::Run(settings) => ended(run(settings).await),
+        Command::Local(settings) => ended(run_local(settings).await),
+        Command::Crd => ended(print_crd()),
+        Command::Validate(settings) => cli::tell(cli::validate::run(&settings)),
+        Command::Render(settings) => cli::tell(cli::render::run(&settings)),
+        Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
+        Command::Completions { shell } => cli::tell(cli::completions::run(shell)),
+    }
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

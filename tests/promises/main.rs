@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod chart;
 mod cluster;
+mod commands;
 mod crashes;
 mod delivery;
 mod ingest;

@@ -73,7 +73,7 @@ fn install_extensions(cluster: &Cluster) {
 }
 
 /// The autoscaled example with the operator running, and all of it made.
-async fn autoscaled() -> (Applied, String) {
+pub(crate) async fn autoscaled() -> (Applied, String) {
     let cluster = Cluster::namespace().await;
     install_extensions(&cluster);
     create_database_secret(&cluster);

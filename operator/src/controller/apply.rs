@@ -3,6 +3,7 @@
 //! Server-side apply with one field manager. An object found with a foreign owner is refused: the first apply of
 //! an object is not forced, and later ones carry the uid of the object proven ours.
 
+mod preview;
 mod prune;
 mod replicas;
 mod served;
@@ -23,6 +24,7 @@ use crate::controller::{
     validate::ValidatedPipeline,
 };
 
+pub use preview::{Change, Preview, images_in_use, preview};
 pub use served::Served;
 
 /// Who writes the fields, as `kubectl get --show-managed-fields` tells it.

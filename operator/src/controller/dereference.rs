@@ -60,8 +60,15 @@ impl fmt::Debug for Sensitive {
     }
 }
 
-/// Reads the Secrets that `pipeline` names from the cluster.
+/// Reads the Secrets that `pipeline` names from the cluster, and tries the database.
 pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
+    let mut referenced = read_secrets(client, pipeline).await?;
+    referenced.database_unreachable = reach_database(&referenced.database_url).await;
+    Ok(referenced)
+}
+
+/// Reads the Secrets that `pipeline` names from the cluster.
+pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
     let look_up = async |name: &str, key: &str| look_up(&secrets, &namespace, name, key).await;
@@ -84,8 +91,14 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
         Lookup::Found(token) => token,
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
     };
-    let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
+    Ok(Referenced {
+        database_url,
+        api_keys,
+        provider_secrets,
+        kafka_secrets,
+        database_unreachable: None,
+        internal_token,
+    })
 }
 
 /// A token that nobody can guess: 244 random bits.

@@ -14,12 +14,27 @@ use crate::controller::{
     kinds::{Kind, Wanted},
 };
 
-/// Deletes what bears the pipeline's labels, has it as owner, and is not desired. Looks only for kinds of which an object
-/// can cease to be wanted, so that no right to delete any other is needed.
+/// Deletes what the pipeline has and no longer wants.
 pub(super) async fn prune(client: &Client, served: &BTreeSet<&'static Kind>, desired: &Desired) -> Result<(), Error> {
+    for (kind, orphan) in unwanted(client, served, desired).await? {
+        let namespace = orphan.namespace.as_deref().unwrap_or_default();
+        let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind.resource());
+        delete(&api, kind, &orphan).await?;
+    }
+    Ok(())
+}
+
+/// What bears the pipeline's labels, has it as owner, and is not desired. Looks only for kinds of which an object can
+/// cease to be wanted, so that no right to delete any other is needed.
+pub(super) async fn unwanted(
+    client: &Client,
+    served: &BTreeSet<&'static Kind>,
+    desired: &Desired,
+) -> Result<Vec<(&'static Kind, ObjectMeta)>, Error> {
     let metadata = &desired.api.metadata;
     let namespace = metadata.namespace.clone().unwrap_or_default();
-    let Some(owner) = metadata.owner_references.iter().flatten().next() else { return Ok(()) };
+    let mut unwanted = Vec::new();
+    let Some(owner) = metadata.owner_references.iter().flatten().next() else { return Ok(unwanted) };
     let of_pipeline = ListParams::default().labels(&pipeline_selector(&owner.name));
     let objects = desired.objects();
     for kind in served.iter().filter(|kind| kind.wanted == Wanted::Sometimes) {
@@ -29,11 +44,9 @@ pub(super) async fn prune(client: &Client, served: &BTreeSet<&'static Kind>, des
         let found: Vec<_> = listed.items.into_iter().map(|object| object.metadata).collect();
         let wanted = objects.iter().filter(|object| object.kind == *kind);
         let wanted = wanted.filter_map(|object| object.content.metadata.name.as_deref()).collect();
-        for orphan in orphans(&found, &wanted, &owner.uid) {
-            delete(&api, kind, orphan).await?;
-        }
+        unwanted.extend(orphans(&found, &wanted, &owner.uid).into_iter().map(|orphan| (*kind, orphan.clone())));
     }
-    Ok(())
+    Ok(unwanted)
 }
 
 /// Those of `found` that the owner with this uid has and no longer wants.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::crd::HttpMethod;
 
-const WITH_HTTP: &str = include_str!("../../../../crds/examples/twilio.yaml");
+const WITH_HTTP: &str = include_str!("../../../crds/examples/twilio.yaml");
 
 const HTTP: &str = "spec.processor.provider.http";
 

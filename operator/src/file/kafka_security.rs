@@ -3,7 +3,7 @@
 use super::{parse, tests::check_example_refused};
 use crate::crd::{KafkaProtocol, SaslMechanism};
 
-const SECURED: &str = include_str!("../../../../crds/examples/secured-kafka.yaml");
+const SECURED: &str = include_str!("../../../crds/examples/secured-kafka.yaml");
 const FIELD: &str = "spec.kafka.security";
 const SASL: &str = "      sasl:\n        mechanism: ScramSha512\n        username: notifications\n        \
                     passwordSecretRef: { name: notifications-kafka, key: password }\n";
@@ -15,7 +15,7 @@ fn check(from: &str, to: &str, expected: &str) {
 
 #[test]
 fn without_a_word_connections_are_plain_and_passwords_are_proven_by_scram() {
-    let quickstart = include_str!("../../../../crds/examples/quickstart.yaml");
+    let quickstart = include_str!("../../../crds/examples/quickstart.yaml");
     let security = parse(quickstart, None).expect("accepted").spec.kafka.security;
     assert_eq!((security.protocol, security.secrets().count()), (KafkaProtocol::Plaintext, 0));
     let text = SECURED.replacen("        mechanism: ScramSha512\n", "", 1);

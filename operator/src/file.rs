@@ -5,13 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use kube::{CustomResourceExt, Resource, ResourceExt};
+use kube::{CustomResourceExt, Resource};
 use serde_json::Value;
 
 use crate::{crd::SmsPipeline, yaml};
-
-/// Namespace of a pipeline whose file names none, as `kubectl apply` has it.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// Why a file is no usable SmsPipeline: one line for each field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +17,12 @@ pub struct Refused(pub Vec<String>);
 
 /// The pipeline in `text`; `before` is the one that it replaces.
 pub fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Refused> {
-    let mut document: Value = yaml::read(text).map_err(|error| refused(format!("not valid YAML: {error}")))?;
+    let document = yaml::read(text).map_err(|error| refused(format!("not valid YAML: {error}")))?;
+    parse_document(document, before)
+}
+
+/// The pipeline in one document; `before` is the one that it replaces.
+pub fn parse_document(mut document: Value, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Refused> {
     check_kind(&mut document)?;
     let mut unknown = unknown_fields(&document);
     let mut track = serde_path_to_error::Track::new();
@@ -32,16 +34,14 @@ pub fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Re
             unknown.insert(path);
         }
     });
-    let mut pipeline: SmsPipeline = parsed.map_err(|error| refused(format!("{}: {error}", track.path())))?;
+    let pipeline: SmsPipeline = parsed.map_err(|error| refused(format!("{}: {error}", track.path())))?;
     if !unknown.is_empty() {
         return Err(Refused(unknown.into_iter().map(|field| format!("unknown field \"{field}\"")).collect()));
     }
     if pipeline.meta().name.is_none() {
         return Err(refused("metadata.name: Required value".to_owned()));
     }
-    pipeline.meta_mut().namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
     check_rules(&pipeline, before)?;
-    pipeline.meta_mut().uid = Some(format!("local-{}", pipeline.name_any()));
     Ok(pipeline)
 }
 
@@ -125,9 +125,9 @@ mod tests {
     use super::*;
     use crate::crd::NumberValidation;
 
-    pub(super) const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
+    pub(super) const EXAMPLE: &str = include_str!("../../crds/examples/quickstart.yaml");
 
-    const WITH_API_KEYS: &str = include_str!("../../../crds/examples/api-keys.yaml");
+    const WITH_API_KEYS: &str = include_str!("../../crds/examples/api-keys.yaml");
 
     #[track_caller]
     fn check_refused(from: &str, to: &str, expected: &str) {
