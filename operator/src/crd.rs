@@ -22,13 +22,10 @@ use serde::{Deserialize, Serialize};
 pub use api::{Anonymous, ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 pub use http_provider::{
-    BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ProviderSecret, ResponseCondition, ResponseOutcome,
-    ResponseRule,
+    BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ResponseCondition, ResponseOutcome, ResponseRule,
 };
 pub use kafka::{GroupProtocol, Kafka, OnDelete, PartitionGrowth, Topics};
-pub use kafka_security::{
-    KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecretRef, KafkaSecurity, KafkaTls, SaslMechanism,
-};
+pub use kafka_security::{KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecurity, KafkaTls, SaslMechanism};
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
@@ -113,13 +110,27 @@ impl SmsPipeline {
 pub struct Database {
     /// The Secret that holds the connection URL, `postgresql://user:password@host:port/database`. An
     /// application Secret made by CloudNativePG fits as it is.
-    pub url_secret_ref: SecretKeyRef,
+    pub url_secret_ref: DatabaseSecretRef,
 }
 
 /// One key of a Secret in the namespace of the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Key in the Secret.
+    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("key must have 1 to 253 characters"))]
+    #[schemars(length(max = 253))]
+    pub key: String,
+}
+
+/// One key of a Secret in the namespace of the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSecretRef {
     /// Name of the Secret.
     #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
     #[schemars(length(max = 253))]

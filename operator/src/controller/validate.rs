@@ -24,9 +24,9 @@ use crate::{
         },
     },
     crd::{
-        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, GroupProtocol, HttpRoute, Ingress, KafkaSecurity,
-        NumberValidation, OnDelete, OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed,
-        SecretKeyRef, SmsPipeline, Topics,
+        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, DatabaseSecretRef, GroupProtocol, HttpRoute, Ingress,
+        KafkaSecurity, NumberValidation, OnDelete, OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit,
+        RetryFailed, SmsPipeline, Topics,
     },
 };
 
@@ -47,7 +47,7 @@ pub struct ValidatedPipeline {
     /// The database's URL.
     pub database: Sensitive,
     /// Where the database's URL is.
-    pub database_url: SecretKeyRef,
+    pub database_url: DatabaseSecretRef,
     /// Token of internal calls.
     pub internal_token: Sensitive,
     /// How Kafka is reached, with what the Secrets hold.

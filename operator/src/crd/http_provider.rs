@@ -5,6 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::SecretKeyRef;
+
 /// One HTTP call for each message. Texts called templates are those of Jinja, with the variables `sender`, `recipient`,
 /// `text`, `message_id`, `attempt` and `secrets.NAME`; see docs/providers.md.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -41,7 +43,7 @@ pub struct HttpProvider {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$'))").message("names in secrets must have at most 63 characters of a-z, A-Z, 0-9 and '_', the first no digit, because templates use them as secrets.NAME"))]
     #[schemars(extend("maxProperties" = 20))]
-    pub secrets: BTreeMap<String, ProviderSecret>,
+    pub secrets: BTreeMap<String, SecretKeyRef>,
     /// What answers mean. The first rule that matches decides; where none does, the status code: 2xx Delivered, 429
     /// Throttled, 401 to 408, 410, 411, 414, 415, 421, 425 and 431 Unavailable, any other 4xx Refused, 503 Unavailable or,
     /// with Retry-After, Throttled; 301, 307 and 308 Unavailable; all else Unknown.
@@ -105,20 +107,6 @@ pub struct BasicAuth {
     /// The password; a template, such as `{{ secrets.authToken }}`.
     #[schemars(length(max = 2048))]
     pub password: String,
-}
-
-/// One key of a Secret in the namespace of the pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderSecret {
-    /// Name of the Secret.
-    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// Key in the Secret.
-    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("key must have 1 to 253 characters"))]
-    #[schemars(length(max = 253))]
-    pub key: String,
 }
 
 /// Which answers, and what they mean.

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::SecretKeyRef;
+
 /// How connections to the brokers are secured. The same settings serve the operator, the API and the processors;
 /// changed Secrets are followed within a minute, for which the API and the processors start anew, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -50,16 +52,16 @@ pub struct KafkaTls {
     /// The certificates of the authorities that may have signed those of the brokers, in PEM; those that the images
     /// trust when absent.
     #[serde(default, rename = "caSecretRef", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "KafkaSecretRef")]
-    pub ca: Option<KafkaSecretRef>,
+    #[schemars(with = "SecretKeyRef")]
+    pub ca: Option<SecretKeyRef>,
     /// The certificate that tells the brokers who we are, in PEM, with those between it and the authority.
     #[serde(default, rename = "clientCertificateSecretRef", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "KafkaSecretRef")]
-    pub client_certificate: Option<KafkaSecretRef>,
+    #[schemars(with = "SecretKeyRef")]
+    pub client_certificate: Option<SecretKeyRef>,
     /// The private key of that certificate, in PEM and not encrypted.
     #[serde(default, rename = "clientKeySecretRef", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "KafkaSecretRef")]
-    pub client_key: Option<KafkaSecretRef>,
+    #[schemars(with = "SecretKeyRef")]
+    pub client_key: Option<SecretKeyRef>,
 }
 
 /// User name and password.
@@ -79,10 +81,10 @@ pub struct KafkaSasl {
     pub username: Option<String>,
     /// The user name as the key of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "KafkaSecretRef")]
-    pub username_secret_ref: Option<KafkaSecretRef>,
+    #[schemars(with = "SecretKeyRef")]
+    pub username_secret_ref: Option<SecretKeyRef>,
     /// The password.
-    pub password_secret_ref: KafkaSecretRef,
+    pub password_secret_ref: SecretKeyRef,
 }
 
 /// How user name and password are proven to the brokers.
@@ -95,20 +97,6 @@ pub enum SaslMechanism {
     /// Without sending the password, by the longer hash.
     #[default]
     ScramSha512,
-}
-
-/// One key of a Secret in the namespace of the pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KafkaSecretRef {
-    /// Name of the Secret.
-    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("name must have 1 to 253 characters"))]
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// Key in the Secret.
-    #[x_kube(validation = Rule::new("size(self) >= 1 && size(self) <= 253").message("key must have 1 to 253 characters"))]
-    #[schemars(length(max = 253))]
-    pub key: String,
 }
 
 /// What a key of a Secret is for.
@@ -141,7 +129,7 @@ impl KafkaSecret {
 
 impl KafkaSecurity {
     /// The keys of Secrets that it names.
-    pub fn secrets(&self) -> impl Iterator<Item = (KafkaSecret, &KafkaSecretRef)> {
+    pub fn secrets(&self) -> impl Iterator<Item = (KafkaSecret, &SecretKeyRef)> {
         let tls = self.tls.iter().flat_map(|tls| {
             [
                 (KafkaSecret::Ca, tls.ca.as_ref()),

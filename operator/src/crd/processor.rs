@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpProvider, PodOptions, ProviderSecret};
+use super::{HttpProvider, PodOptions, SecretKeyRef};
 
 /// The fleet that carries messages to the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -137,7 +137,7 @@ pub struct SimulatedProvider {
 
 impl Provider {
     /// The keys of Secrets that it names, by the names that its templates use.
-    pub fn secrets(&self) -> impl Iterator<Item = (&String, &ProviderSecret)> {
+    pub fn secrets(&self) -> impl Iterator<Item = (&String, &SecretKeyRef)> {
         self.http.iter().flat_map(|http| &http.secrets)
     }
 }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::{
         controller::{build::golden, fixtures::pipeline_with_http_provider},
-        crd::{ProviderSecret, SmsPipeline},
+        crd::{SecretKeyRef, SmsPipeline},
     };
 
     fn provider() -> Provider {
@@ -55,7 +55,7 @@ mod tests {
     fn each_secret_is_mounted_once_and_named_by_the_file_of_its_key() {
         let mut provider = provider();
         let http = provider.http.as_mut().expect("the fixture's provider");
-        let other = ProviderSecret { name: "a.dotted.name".to_owned(), key: "key.pem".to_owned() };
+        let other = SecretKeyRef { name: "a.dotted.name".to_owned(), key: "key.pem".to_owned() };
         http.secrets.insert("other".to_owned(), other);
         let mounted: Vec<_> = secrets(&provider).collect();
         let expected = [("provider-0", "a.dotted.name"), ("provider-1", "twilio")];

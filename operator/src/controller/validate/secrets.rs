@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Authentication;
 use crate::{
     controller::dereference::{Lookup, Sensitive},
-    crd::{self, Anonymous, Provider, ProviderSecret, SecretKeyRef},
+    crd::{self, Anonymous, DatabaseSecretRef, Provider, SecretKeyRef},
 };
 
 const DATABASE_FIELD: &str = "spec.database.urlSecretRef";
@@ -95,7 +95,7 @@ pub enum Invalid {
 }
 
 /// The URL to connect with, proven to be one.
-pub(super) fn database_url(reference: &SecretKeyRef, found: &Lookup) -> Result<Sensitive, Invalid> {
+pub(super) fn database_url(reference: &DatabaseSecretRef, found: &Lookup) -> Result<Sensitive, Invalid> {
     let (name, key) = (&reference.name, &reference.key);
     let text = text(DATABASE_FIELD, name, key, found)?;
     let url = text.and_then(|text| Some((text, url::Url::parse(text.trim()).ok()?)));
@@ -127,7 +127,7 @@ pub(super) fn authentication(spec: &crd::Authentication, found: Option<&Lookup>)
 
 /// Proves that every secret of the provider has a value.
 pub(super) fn check_provider(provider: &Provider, found: &BTreeMap<String, Lookup>) -> Result<(), Invalid> {
-    for (secret, ProviderSecret { name, key }) in provider.secrets() {
+    for (secret, SecretKeyRef { name, key }) in provider.secrets() {
         let field = format!("{PROVIDER_FIELD}.{secret}");
         let found = found.get(secret).unwrap_or(&Lookup::NoKey);
         if text(&field, name, key, found)?.is_none_or(|value| value.trim().is_empty()) {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn database(found: &Lookup) -> Result<Sensitive, Invalid> {
-        let reference = SecretKeyRef { name: "notifications-db".to_owned(), key: "uri".to_owned() };
+        let reference = DatabaseSecretRef { name: "notifications-db".to_owned(), key: "uri".to_owned() };
         database_url(&reference, found)
     }
 
