@@ -8,6 +8,7 @@ mod cause;
 mod metadata;
 mod native;
 mod offsets;
+mod quiet;
 mod security;
 mod settings;
 
@@ -17,6 +18,7 @@ pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;
+pub use quiet::Quiet;
 pub use security::{Mechanism, Protocol, Security, Source};
 pub use settings::Settings;
 

@@ -10,9 +10,9 @@ use anyhow::Context;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use contract::{FailedMessage, headers};
 use jiff::Timestamp;
+use kafka::Quiet;
 use rdkafka::{
-    ClientConfig, ClientContext,
-    config::RDKafkaLogLevel,
+    ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
@@ -60,20 +60,6 @@ struct Shared {
     config: ClientConfig,
     producer: Mutex<FutureProducer<Quiet>>,
     outage: Outage,
-}
-
-/// The health check tells what librdkafka would repeat in logs.
-#[derive(Clone)]
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
 }
 
 impl DeadLetters {

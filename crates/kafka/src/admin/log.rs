@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use rdkafka::{
-    ClientContext,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     message::Message,
     producer::{FutureProducer, FutureRecord},
@@ -13,7 +11,7 @@ use rdkafka::{
 };
 
 use super::{Admin, TIMEOUT};
-use crate::{Error, Settings, native};
+use crate::{Error, Quiet, Settings, native};
 
 const FETCH: &str = "Fetch";
 const PRODUCE: &str = "Produce";
@@ -28,21 +26,6 @@ pub struct Entry {
     /// What it says; `None` takes back what was said before under the key.
     pub value: Option<String>,
 }
-
-/// Whoever asks hears of what fails; the end of the log is no failure, and librdkafka would log it as one.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 impl Admin {
     /// Every record up to the end of the topic, whatever was written and acknowledged before included.
