@@ -16,6 +16,8 @@ mod processor;
 mod rules;
 mod status;
 
+use std::collections::BTreeSet;
+
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,12 @@ pub struct SmsPipelineSpec {
 const PAUSED: &str = "smspipeline.dev/paused";
 
 impl SmsPipeline {
+    /// What an annotation of several values, separated by commas, says; nothing where there is none.
+    pub fn annotated(&self, annotation: &str) -> BTreeSet<String> {
+        let text = self.annotations().get(annotation).map(String::as_str).unwrap_or_default();
+        text.split(',').map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect()
+    }
+
     /// What says that nothing is to be changed; `None` when nothing says so.
     pub fn paused_by(&self) -> Option<&'static str> {
         if self.spec.paused {

@@ -62,6 +62,13 @@ pub struct Topics {
     pub safety: Result<Safety, String>,
 }
 
+/// The settings that keep what is written safe on so many brokers: with three copies or more, a write that only one broker
+/// has is not yet safe.
+pub fn durability(replication_factor: i32) -> BTreeMap<&'static str, String> {
+    let in_sync = (replication_factor >= 3).then(|| ("min.insync.replicas", "2".to_owned()));
+    in_sync.into_iter().collect()
+}
+
 /// Makes the topics as wanted and tells how they are then.
 pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
     let (wanted, known) = (&pipeline.topics, &pipeline.known_topics);

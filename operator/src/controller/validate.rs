@@ -7,7 +7,7 @@ mod kafka;
 mod pod_options;
 mod secrets;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use ::kafka::NewTopic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -19,6 +19,7 @@ use crate::{
         dereference::{Referenced, Sensitive},
         names::Names,
         topics::{
+            durability,
             owners::Claim,
             plan::{ACCEPT_TOPICS, KnownTopics},
         },
@@ -234,10 +235,9 @@ pub fn validate(
 
 /// Which topics the pipeline has used so far.
 fn known_topics(pipeline: &SmsPipeline) -> KnownTopics {
-    let accepted = pipeline.annotations().get(ACCEPT_TOPICS).map(String::as_str).unwrap_or_default();
     KnownTopics {
         remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
-        accepted: accepted.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
+        accepted: pipeline.annotated(ACCEPT_TOPICS),
     }
 }
 
@@ -267,11 +267,8 @@ impl WantedTopics {
 impl From<&Topics> for WantedTopics {
     fn from(spec: &Topics) -> Self {
         let retention = parse_duration(&spec.retention).as_millis().to_string();
-        let mut config = BTreeMap::from([("retention.ms", retention)]);
-        // With three copies or more, a write that only one broker has is not yet safe.
-        if spec.replication_factor >= 3 {
-            config.insert("min.insync.replicas", "2".to_owned());
-        }
+        let mut config = durability(spec.replication_factor);
+        config.insert("retention.ms", retention);
         let topic = |suffix: &str, partitions| NewTopic {
             name: format!("{}{suffix}", spec.prefix),
             partitions,

@@ -14,6 +14,7 @@ use kafka::{Admin, Entry, NewTopic};
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use super::durability;
 use crate::crd::SmsPipeline;
 
 /// The topic that holds the claims.
@@ -54,7 +55,6 @@ impl Claim {
     pub fn of(pipeline: &SmsPipeline) -> Option<Self> {
         let created_at = pipeline.meta().creation_timestamp.clone()?;
         let topics = &pipeline.spec.kafka.topics;
-        let take_from = pipeline.annotations().get(TAKE_TOPICS_FROM).map(String::as_str).unwrap_or_default();
         Some(Self {
             prefix: topics.prefix.clone(),
             claimant: Claimant {
@@ -63,7 +63,7 @@ impl Claim {
                 name: pipeline.name_any(),
                 created_at,
             },
-            take_from: take_from.split(',').map(|uid| uid.trim().to_owned()).filter(|uid| !uid.is_empty()).collect(),
+            take_from: pipeline.annotated(TAKE_TOPICS_FROM),
             replication_factor: topics.replication_factor,
         })
     }
@@ -116,10 +116,8 @@ async fn read(admin: &Admin, claim: &Claim) -> Result<Vec<Claimant>, kafka::Erro
 }
 
 fn topic(replication_factor: i32) -> NewTopic {
-    let mut config = BTreeMap::from([("cleanup.policy", "compact".to_owned())]);
-    if replication_factor >= 3 {
-        config.insert("min.insync.replicas", "2".to_owned());
-    }
+    let mut config = durability(replication_factor);
+    config.insert("cleanup.policy", "compact".to_owned());
     NewTopic { name: OWNERS_TOPIC.to_owned(), partitions: 1, replication_factor, config }
 }
 
