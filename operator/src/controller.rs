@@ -28,7 +28,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::Patch,
     runtime::{
         Controller,
         controller::Action,
@@ -46,7 +46,7 @@ use crate::{
     metrics::{Metrics, ReconcileResult},
 };
 
-use apply::{FIELD_MANAGER, Served};
+use apply::Served;
 use backoff::{Backoff, Class};
 use build::Desired;
 use deletion::Duty;
@@ -355,8 +355,7 @@ async fn write_status(
     }
     let api = Api::<SmsPipeline>::namespaced(context.client.clone(), &namespace);
     let patch = json!({ "status": status });
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await {
+    match api.patch_status(&name, &apply::merge(), &Patch::Merge(&patch)).await {
         Ok(_) => {
             context.events.publish(pipeline, events::changes(before, &status)).await;
             Ok(status)

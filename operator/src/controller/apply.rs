@@ -10,7 +10,7 @@ mod served;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
@@ -72,13 +72,12 @@ pub async fn stop(client: &Client, pipeline: &ValidatedPipeline) -> Result<bool,
     for name in [&pipeline.names.api, &pipeline.names.processor] {
         let failed = |source| Error::StopWorkload { name: name.clone(), source };
         let Some(live) = api.get_opt(name).await.map_err(failed)? else { continue };
-        if !live.owner_references().iter().any(|owner| owner.uid == pipeline.owner.uid) {
+        if !is_owned_by(live.owner_references(), &pipeline.owner.uid) {
             continue;
         }
         if live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0) {
-            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             let patch = Patch::Merge(serde_json::json!({ "spec": { "replicas": 0 } }));
-            api.patch(name, &parameters, &patch).await.map_err(failed)?;
+            api.patch(name, &merge(), &patch).await.map_err(failed)?;
             is_stopped = false;
         }
         let status = live.status.unwrap_or_default();
@@ -120,9 +119,17 @@ fn deployment(applied: DynamicObject) -> kube::Result<Deployment> {
     serde_json::to_value(applied).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)
 }
 
+/// How a single field is written in our name, beside what is applied.
+pub fn merge() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
 fn shares_owner(live: &impl ResourceExt, desired: &impl ResourceExt) -> bool {
-    let owner = desired.owner_references().first().map(|owner| &owner.uid);
-    live.owner_references().iter().any(|live| Some(&live.uid) == owner)
+    desired.owner_references().first().is_some_and(|owner| is_owned_by(live.owner_references(), &owner.uid))
+}
+
+fn is_owned_by(owners: &[OwnerReference], uid: &str) -> bool {
+    owners.iter().any(|owner| owner.uid == uid)
 }
 
 /// How far a Deployment has come with its current template.

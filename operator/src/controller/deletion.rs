@@ -4,17 +4,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::controller::Action,
-};
+use kube::{Api, Client, Resource, ResourceExt, api::Patch, runtime::controller::Action};
 use serde_json::json;
 use telemetry::error_chain;
 
 use super::{
-    Context, Error,
-    apply::{self, FIELD_MANAGER},
+    Context, Error, apply,
     backoff::Class,
     dereference,
     events::Change,
@@ -109,8 +104,7 @@ async fn write(client: &Client, pipeline: &SmsPipeline, finalizers: Vec<String>)
     let name = pipeline.name_any();
     let api = Api::<SmsPipeline>::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
     let patch = json!({ "metadata": { "resourceVersion": pipeline.resource_version(), "finalizers": finalizers } });
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch_metadata(&name, &parameters, &Patch::Merge(&patch)).await {
+    match api.patch_metadata(&name, &apply::merge(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(source) => Err(Error::WriteFinalizer { name, source }),

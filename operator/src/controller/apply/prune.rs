@@ -8,6 +8,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, Preconditions},
 };
 
+use super::is_owned_by;
 use crate::controller::{
     Error,
     build::{Desired, pipeline_selector},
@@ -52,7 +53,7 @@ pub(super) async fn unwanted(
 /// Those of `found` that the owner with this uid has and no longer wants.
 fn orphans<'a>(found: &'a [ObjectMeta], wanted: &BTreeSet<&str>, owner: &str) -> Vec<&'a ObjectMeta> {
     let is_orphan = |object: &&ObjectMeta| {
-        let ours = object.owner_references.iter().flatten().any(|reference| reference.uid == owner);
+        let ours = is_owned_by(object.owner_references.as_deref().unwrap_or_default(), owner);
         let ends = object.deletion_timestamp.is_some();
         let wanted = object.name.as_deref().is_some_and(|name| wanted.contains(name));
         ours && !ends && !wanted
