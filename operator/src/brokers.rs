@@ -182,16 +182,12 @@ mod tests {
     use kafka::Source;
 
     use super::*;
-    use crate::controller::{
-        fixtures::{pipeline, referenced},
-        validate::{DefaultImages, validate},
-    };
+    use crate::controller::fixtures::{pipeline, validated};
 
     fn named(name: &str) -> ValidatedPipeline {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
         let mut pipeline = pipeline();
         pipeline.metadata.name = Some(name.to_owned());
-        validate(&pipeline, &referenced(), &images).expect("usable")
+        validated(&pipeline)
     }
 
     fn clients(brokers: &Brokers) -> usize {

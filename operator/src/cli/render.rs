@@ -115,12 +115,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::controller::fixtures::images;
 
     const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
-
-    fn images() -> DefaultImages {
-        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
-    }
 
     fn rendered(text: &str, namespace: Option<&str>) -> Answer {
         render("a.yaml", text, namespace, &images()).expect("an answer")

@@ -112,20 +112,16 @@ mod tests {
     use super::*;
     use crate::controller::{
         fixtures::{
-            example_pipeline, pipeline, pipeline_with_api_keys, pipeline_with_http_provider,
-            pipeline_with_secured_kafka, referenced,
+            example_pipeline, images, pipeline, pipeline_with_api_keys, pipeline_with_http_provider,
+            pipeline_with_secured_kafka, referenced, validated,
         },
-        validate::{DefaultImages, validate},
+        validate::validate,
     };
     use crate::crd::{RateLimit, SmsPipeline};
     use k8s_openapi::api::core::v1::PodSpec;
 
     fn built(pipeline: &SmsPipeline) -> Desired {
-        build(&validate(pipeline, &referenced(), &images()).expect("usable"))
-    }
-
-    fn images() -> DefaultImages {
-        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
+        build(&validated(pipeline))
     }
 
     fn pod(deployment: &Deployment) -> &PodSpec {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    controller::dereference::{Lookup, Referenced, Sensitive},
+    controller::{
+        dereference::{Lookup, Referenced, Sensitive},
+        validate::{DefaultImages, ValidatedPipeline, validate},
+    },
     crd::{KafkaSecret, SmsPipeline},
     yaml,
 };
@@ -37,6 +40,15 @@ pub(crate) fn example_pipeline(name: &str) -> SmsPipeline {
     pipeline.metadata.uid = Some("0a1b2c3d".to_owned());
     pipeline.metadata.generation = Some(1);
     pipeline
+}
+
+/// `pipeline`, with everything that it names.
+pub(crate) fn validated(pipeline: &SmsPipeline) -> ValidatedPipeline {
+    validate(pipeline, &referenced(), &images()).expect("usable")
+}
+
+pub(crate) fn images() -> DefaultImages {
+    DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
 }
 
 pub(crate) fn referenced() -> Referenced {

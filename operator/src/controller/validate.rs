@@ -310,15 +310,11 @@ fn parse_duration(text: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::fixtures::{pipeline, referenced};
-
-    fn images() -> DefaultImages {
-        DefaultImages { api: "sms-api:test".to_owned(), processor: "sms-processor:test".to_owned() }
-    }
+    use crate::controller::fixtures::{pipeline, validated};
 
     #[test]
     fn topics_are_named_as_the_decision_record_names_them() {
-        let validated = validate(&pipeline(), &referenced(), &images()).expect("usable");
+        let validated = validated(&pipeline());
         let names: Vec<_> = validated.topics.all().map(|topic| topic.name.clone()).into();
         assert_eq!(names, ["sms.requests", "sms.high-priority", "sms.low-priority", "sms-requests-dlq"]);
     }
@@ -344,7 +340,7 @@ mod tests {
     fn one_api_runs_where_the_pipeline_says_nothing_of_how_many() {
         let mut pipeline = pipeline();
         pipeline.spec.api.replicas = None;
-        let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
+        let validated = validated(&pipeline);
         assert_eq!(validated.api.replicas, Replicas::Fixed(1));
     }
 
@@ -355,8 +351,7 @@ mod tests {
             let provider = &mut pipeline.spec.processor.provider;
             provider.simulated.as_mut().expect("the fixture's provider").max_delay = max_delay.to_owned();
             provider.timeout = timeout.to_owned();
-            let validated = validate(&pipeline, &referenced(), &images()).expect("usable");
-            assert_eq!(validated.drain_timeout, Duration::from_secs(seconds), "{max_delay} of {timeout}");
+            assert_eq!(validated(&pipeline).drain_timeout, Duration::from_secs(seconds), "{max_delay} of {timeout}");
         }
     }
 

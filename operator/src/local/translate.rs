@@ -153,13 +153,11 @@ mod tests {
     use super::*;
     use crate::controller::{
         build::{Desired, build},
-        fixtures::{pipeline_with_api_keys, pipeline_with_http_provider, referenced},
-        validate::{DefaultImages, validate},
+        fixtures::{pipeline_with_api_keys, pipeline_with_http_provider, validated},
     };
 
     fn desired() -> Desired {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        build(&validate(&pipeline_with_api_keys(), &referenced(), &images).expect("usable"))
+        build(&validated(&pipeline_with_api_keys()))
     }
 
     fn places() -> Places {
@@ -206,9 +204,7 @@ mod tests {
 
     #[test]
     fn the_provider_s_secrets_are_files_of_the_state_folder_too() {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        let pipeline = pipeline_with_http_provider();
-        let desired = build(&validate(&pipeline, &referenced(), &images).expect("usable"));
+        let desired = build(&validated(&pipeline_with_http_provider()));
         let provider = &translated(&desired.processor).process.environment["PROVIDER"];
         let provider: serde_json::Value = serde_json::from_str(provider).expect("JSON");
         assert_eq!(provider["http"]["secrets"]["authToken"]["file"], "/state/secrets/twilio/authToken");

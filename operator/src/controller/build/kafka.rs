@@ -64,20 +64,11 @@ pub(super) fn values(pipeline: &ValidatedPipeline) -> impl Iterator<Item = &str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{
-        dereference::Referenced,
-        fixtures::{pipeline_with_secured_kafka, referenced},
-        validate::{DefaultImages, validate},
-    };
-
-    fn validated(referenced: &Referenced) -> ValidatedPipeline {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        validate(&pipeline_with_secured_kafka(), referenced, &images).expect("usable")
-    }
+    use crate::controller::fixtures::{pipeline_with_secured_kafka, validated};
 
     #[test]
     fn secrets_are_mounted_and_named_by_their_files() {
-        let pipeline = validated(&referenced());
+        let pipeline = validated(&pipeline_with_secured_kafka());
         let mounted: Vec<_> = secrets(&pipeline).collect();
         let expected = [("kafka-0", "kafka-cluster-ca-cert"), ("kafka-1", "notifications-kafka")];
         assert_eq!(mounted, expected.map(|(purpose, name)| (purpose.into(), name.to_owned())));

@@ -129,16 +129,12 @@ fn label(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{
-        fixtures::{pipeline, referenced},
-        validate::{DefaultImages, validate},
-    };
+    use crate::controller::fixtures::{pipeline, validated};
 
     fn alerts_of(processors: i32) -> Vec<Alert> {
         let mut pipeline = pipeline();
         pipeline.spec.processor.replicas = processors;
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        alerts(&validate(&pipeline, &referenced(), &images).expect("usable"))
+        alerts(&validated(&pipeline))
     }
 
     /// By the place where it is registered, without the suffix that counters get.

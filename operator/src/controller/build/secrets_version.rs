@@ -42,15 +42,14 @@ mod tests {
     use crate::{
         controller::{
             dereference::{Lookup, Referenced, Sensitive},
-            fixtures::{pipeline, pipeline_with_secured_kafka, referenced},
-            validate::{DefaultImages, validate},
+            fixtures::{images, pipeline, pipeline_with_secured_kafka, referenced, validated},
+            validate::validate,
         },
         crd::KafkaSecret,
     };
 
     fn versions(referenced: &Referenced) -> (String, Option<String>) {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        let pipeline = validate(&pipeline_with_secured_kafka(), referenced, &images).expect("usable");
+        let pipeline = validate(&pipeline_with_secured_kafka(), referenced, &images()).expect("usable");
         (of_api(&pipeline), of_processor(&pipeline))
     }
 
@@ -78,7 +77,6 @@ mod tests {
 
     #[test]
     fn processors_that_need_no_secret_for_kafka_have_no_version() {
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        assert_eq!(of_processor(&validate(&pipeline(), &referenced(), &images).expect("usable")), None);
+        assert_eq!(of_processor(&validated(&pipeline())), None);
     }
 }

@@ -26,18 +26,14 @@ mod tests {
     use kube::ResourceExt;
 
     use super::*;
-    use crate::controller::{
-        fixtures::{pipeline, referenced},
-        validate::{DefaultImages, validate},
-    };
+    use crate::controller::fixtures::{pipeline, validated};
 
     #[track_caller]
     fn check(api: Option<&str>, processor: Option<&str>, expected: &[&str]) {
         let mut pipeline = pipeline();
         pipeline.spec.api.pods.service_account_name = api.map(str::to_owned);
         pipeline.spec.processor.pods.service_account_name = processor.map(str::to_owned);
-        let images = DefaultImages { api: String::new(), processor: String::new() };
-        let accounts = build(&validate(&pipeline, &referenced(), &images).expect("usable"));
+        let accounts = build(&validated(&pipeline));
         let names: Vec<_> = accounts.iter().map(ResourceExt::name_any).collect();
         assert_eq!(names, expected);
     }

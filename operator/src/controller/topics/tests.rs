@@ -6,18 +6,14 @@ use devstack::{Cache, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Silent};
 use kafka::Settings;
 
 use super::*;
-use crate::controller::{
-    fixtures::{pipeline, referenced},
-    validate::{DefaultImages, validate},
-};
+use crate::controller::fixtures::{self, pipeline};
 
 /// The quickstart pipeline as an object of a cluster with this uid.
 fn validated(uid: &str) -> ValidatedPipeline {
-    let images = DefaultImages { api: String::new(), processor: String::new() };
     let mut pipeline = pipeline();
     pipeline.metadata.uid = Some(uid.to_owned());
     pipeline.metadata.creation_timestamp = serde_json::from_str(r#""2026-01-01T00:00:00Z""#).expect("a time");
-    validate(&pipeline, &referenced(), &images).expect("usable")
+    fixtures::validated(&pipeline)
 }
 
 async fn until_ensured(admin: &Admin, pipeline: &ValidatedPipeline) -> Vec<TopicStatus> {
