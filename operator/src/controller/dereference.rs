@@ -67,42 +67,46 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
     Ok(referenced)
 }
 
+impl Referenced {
+    /// Every key of a Secret that `pipeline` names, as `look_up` finds it, and a new token where there is none. The database
+    /// is not tried.
+    pub async fn read<E, F>(pipeline: &SmsPipeline, look_up: impl Fn(String, String) -> F) -> Result<Self, E>
+    where
+        F: Future<Output = Result<Lookup, E>>,
+    {
+        let (database, authentication) = (&pipeline.spec.database.url_secret_ref, &pipeline.spec.api.authentication);
+        let database_url = look_up(database.name.clone(), database.key.clone()).await?;
+        let api_keys = match &authentication.api_keys_secret_ref {
+            Some(reference) => Some(look_up(reference.name.clone(), reference.key.clone()).await?),
+            None => None,
+        };
+        let mut provider_secrets = BTreeMap::new();
+        for (name, reference) in pipeline.spec.processor.provider.secrets() {
+            provider_secrets.insert(name.clone(), look_up(reference.name.clone(), reference.key.clone()).await?);
+        }
+        let mut kafka_secrets = BTreeMap::new();
+        for (secret, reference) in pipeline.spec.kafka.security.secrets() {
+            kafka_secrets.insert(secret, look_up(reference.name.clone(), reference.key.clone()).await?);
+        }
+        let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
+        let internal_token = match look_up(internal_secret, INTERNAL_TOKEN_KEY.to_owned()).await? {
+            Lookup::Found(token) => token,
+            Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
+        };
+        let database_unreachable = None;
+        Ok(Self { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
+    }
+}
+
 /// Reads the Secrets that `pipeline` names from the cluster.
 pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let look_up = async |name: &str, key: &str| look_up(&secrets, &namespace, name, key).await;
-    let (database, authentication) = (&pipeline.spec.database.url_secret_ref, &pipeline.spec.api.authentication);
-    let database_url = look_up(&database.name, &database.key).await?;
-    let api_keys = match &authentication.api_keys_secret_ref {
-        Some(reference) => Some(look_up(&reference.name, &reference.key).await?),
-        None => None,
-    };
-    let mut provider_secrets = BTreeMap::new();
-    for (name, reference) in pipeline.spec.processor.provider.secrets() {
-        provider_secrets.insert(name.clone(), look_up(&reference.name, &reference.key).await?);
-    }
-    let mut kafka_secrets = BTreeMap::new();
-    for (secret, reference) in pipeline.spec.kafka.security.secrets() {
-        kafka_secrets.insert(secret, look_up(&reference.name, &reference.key).await?);
-    }
-    let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
-    let internal_token = match look_up(&internal_secret, INTERNAL_TOKEN_KEY).await? {
-        Lookup::Found(token) => token,
-        Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
-    };
-    Ok(Referenced {
-        database_url,
-        api_keys,
-        provider_secrets,
-        kafka_secrets,
-        database_unreachable: None,
-        internal_token,
-    })
+    Referenced::read(pipeline, |name, key| look_up(&secrets, &namespace, name, key)).await
 }
 
 /// A token that nobody can guess: 244 random bits.
-pub fn new_token() -> Sensitive {
+fn new_token() -> Sensitive {
     Sensitive(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
 }
 
@@ -126,9 +130,12 @@ pub async fn reach_database(url: &Lookup) -> Option<String> {
     }
 }
 
-async fn look_up(secrets: &Api<Secret>, namespace: &str, name: &str, key: &str) -> Result<Lookup, Error> {
-    let secret = secrets.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })?;
+async fn look_up(secrets: &Api<Secret>, namespace: &str, name: String, key: String) -> Result<Lookup, Error> {
+    let secret = match secrets.get_opt(&name).await {
+        Ok(secret) => secret,
+        Err(source) => return Err(Error::ReadSecret { name, source }),
+    };
     let Some(secret) = secret else { return Ok(Lookup::NoSecret(format!("in namespace {namespace:?}"))) };
-    let Some(value) = secret.data.unwrap_or_default().remove(key) else { return Ok(Lookup::NoKey) };
+    let Some(value) = secret.data.unwrap_or_default().remove(&key) else { return Ok(Lookup::NoKey) };
     Ok(String::from_utf8(value.0).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text))))
 }

@@ -11,34 +11,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use crate::{
-    controller::{
-        dereference::{Lookup, Referenced, Sensitive, new_token, reach_database},
-        names::{INTERNAL_TOKEN_KEY, Names},
-    },
+    controller::dereference::{Lookup, Referenced, Sensitive, reach_database},
     crd::SmsPipeline,
 };
 
 /// Reads what `pipeline` names from files below `secrets`.
 pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Result<Referenced> {
-    let (database, authentication) = (&pipeline.spec.database.url_secret_ref, &pipeline.spec.api.authentication);
-    let database_url = look_up(secrets, &database.name, &database.key)?;
-    let api_keys = authentication.api_keys_secret_ref.as_ref();
-    let api_keys = api_keys.map(|reference| look_up(secrets, &reference.name, &reference.key)).transpose()?;
-    let provider_secrets = pipeline.spec.processor.provider.secrets();
-    let provider_secrets = provider_secrets
-        .map(|(name, reference)| Ok((name.clone(), look_up(secrets, &reference.name, &reference.key)?)))
-        .collect::<anyhow::Result<_>>()?;
-    let kafka_secrets = pipeline.spec.kafka.security.secrets();
-    let kafka_secrets = kafka_secrets
-        .map(|(secret, reference)| Ok((secret, look_up(secrets, &reference.name, &reference.key)?)))
-        .collect::<anyhow::Result<_>>()?;
-    let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
-    let internal_token = match look_up(secrets, &internal_secret, INTERNAL_TOKEN_KEY)? {
-        Lookup::Found(token) => token,
-        Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
-    };
-    let database_unreachable = reach_database(&database_url).await;
-    Ok(Referenced { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
+    let look_up = async |name: String, key: String| look_up(secrets, &name, &key);
+    let mut referenced = Referenced::read(pipeline, look_up).await?;
+    referenced.database_unreachable = reach_database(&referenced.database_url).await;
+    Ok(referenced)
 }
 
 /// Makes the files hold `secret`; a file that holds its key already is left alone.
