@@ -41,20 +41,28 @@ pub enum Command {
     },
 }
 
-/// Settings of `validate`.
+/// Where a command reads pipelines from.
 #[derive(Debug, Args)]
-pub struct Validate {
+pub struct Documents {
     /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub file: PathBuf,
 }
 
+/// Settings of `validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented where it is defined")]
+    pub documents: Documents,
+}
+
 /// Settings of `render`.
 #[derive(Debug, Args)]
 pub struct Render {
-    /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
-    #[arg(short = 'f', long = "file", value_name = "FILE")]
-    pub file: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented where it is defined")]
+    pub documents: Documents,
 
     /// Namespace of the pipelines that name none; `default` when absent.
     #[arg(short = 'n', long, value_parser = NonEmptyStringValueParser::new())]
@@ -72,9 +80,9 @@ pub struct Render {
 /// Settings of `diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// The file with SmsPipelines; `-` is standard input. Documents of other kinds are skipped.
-    #[arg(short = 'f', long = "file", value_name = "FILE")]
-    pub file: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented where it is defined")]
+    pub documents: Documents,
 
     /// Namespace of the pipelines that name none; that of the kubeconfig's context when absent.
     #[arg(short = 'n', long, value_parser = NonEmptyStringValueParser::new())]

@@ -79,6 +79,15 @@ pub struct Context {
     pub metrics: Metrics,
 }
 
+impl Context {
+    /// A pipeline is gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let key = ObjectRef::new(name).within(namespace);
+        self.backoff.forget(&key);
+        self.events.forget(&key);
+    }
+}
+
 /// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -188,7 +197,6 @@ impl Error {
 
 /// One round for one pipeline, and when the next one is due.
 pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Result<Action, Error> {
-    let key = key(&pipeline);
     match deletion::duty(&pipeline, Timestamp::now()) {
         Duty::None => {}
         Duty::Keep => deletion::keep(&context.client, &pipeline).await?,
@@ -197,8 +205,6 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
     }
     if pipeline.meta().deletion_timestamp.is_some() {
         // What we made goes with its owner.
-        context.backoff.forget(&key);
-        context.events.forget(&key);
         return Ok(Action::await_change());
     }
     let started = Instant::now();
@@ -207,6 +213,7 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
     context.metrics.reconcile_took(started.elapsed());
     let status = status?;
     context.metrics.reconciled(ReconcileResult::done);
+    let key = key(&pipeline);
     if status::is_ready(&status) {
         context.backoff.forget(&key);
         return Ok(Action::requeue(RESYNC.mul_f64(1.0 - 0.25 * fastrand::f64())));

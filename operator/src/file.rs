@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::{crd::SmsPipeline, yaml};
 
+/// Namespace of a pipeline whose file names none, as `kubectl apply` has it.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// Why a file is no usable SmsPipeline: one line for each field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]

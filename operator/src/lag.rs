@@ -13,12 +13,14 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`.
+/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`. `gone` is called with the namespace
+/// and name of one that it tells no longer.
 pub async fn watch(
     pipelines: impl Fn() -> Vec<SmsPipeline>,
     brokers: &Brokers,
     metrics: &Metrics,
     interval: Duration,
+    gone: impl Fn(&str, &str),
     shutdown: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(interval);
@@ -32,6 +34,7 @@ pub async fn watch(
             pipelines.iter().map(|pipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any())).collect();
         for (namespace, name) in known.difference(&present) {
             metrics.forget(namespace, name);
+            gone(namespace, name);
         }
         for (namespace, name) in connected.difference(&present) {
             brokers.forget(namespace, name);

@@ -44,9 +44,6 @@ const TICK: Duration = Duration::from_secs(1);
 const TOPICS_RETRY: Duration = Duration::from_secs(3);
 const TOPICS_RESYNC: Duration = Duration::from_mins(1);
 
-/// Namespace of a pipeline whose file names none, as `kubectl apply` has it.
-const DEFAULT_NAMESPACE: &str = "default";
-
 /// One pipeline on this machine.
 pub struct Pipeline {
     file: PathBuf,
@@ -126,7 +123,7 @@ impl Pipeline {
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
             tokio::spawn(async move {
                 let pipelines = || vec![shown.lock().unwrap_or_else(PoisonError::into_inner).clone()];
-                lag::watch(pipelines, &brokers, &metrics, TICK, shutdown).await;
+                lag::watch(pipelines, &brokers, &metrics, TICK, |_, _| {}, shutdown).await;
             })
         };
         let mut ticks = tokio::time::interval(TICK);
@@ -244,7 +241,7 @@ impl Pipeline {
 /// The pipeline in `text`, with what an API server would add to it.
 fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, file::Refused> {
     let mut pipeline = file::parse(text, before)?;
-    pipeline.meta_mut().namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
+    pipeline.meta_mut().namespace.get_or_insert_with(|| file::DEFAULT_NAMESPACE.to_owned());
     pipeline.meta_mut().uid = Some(format!("local-{}", pipeline.name_any()));
     Ok(pipeline)
 }

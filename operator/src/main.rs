@@ -79,7 +79,8 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
         tokio::spawn(async move {
             let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
-            lag::watch(pipelines, &context.brokers, &context.metrics, interval, shutdown).await;
+            let gone = |namespace: &str, name: &str| context.forget(namespace, name);
+            lag::watch(pipelines, &context.brokers, &context.metrics, interval, gone, shutdown).await;
         });
     };
     // Where all namespaces are looked after, the Lease is in the operator's own.

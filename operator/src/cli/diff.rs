@@ -33,7 +33,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Compares the file with the cluster.
 pub async fn run(settings: &Diff) -> anyhow::Result<Answer> {
-    let (file, text) = read(&settings.file)?;
+    let (file, text) = read(&settings.documents.file)?;
     let documents = documents(&file, &text)?;
     let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
     let mut answer = Answer::default();

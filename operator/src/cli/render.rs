@@ -18,15 +18,13 @@ use crate::{
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
     crd::SmsPipeline,
+    file::DEFAULT_NAMESPACE,
     yaml,
 };
 
-/// Namespace of a pipeline for which nothing names one, as `kubectl apply` has it.
-const DEFAULT_NAMESPACE: &str = "default";
-
 /// Renders the file.
 pub fn run(settings: &Render) -> anyhow::Result<Answer> {
-    let (file, text) = read(&settings.file)?;
+    let (file, text) = read(&settings.documents.file)?;
     let images = DefaultImages {
         api: settings.api_image.clone().unwrap_or_else(|| placeholders::API_IMAGE.to_owned()),
         processor: settings.processor_image.clone().unwrap_or_else(|| placeholders::PROCESSOR_IMAGE.to_owned()),

@@ -9,7 +9,7 @@ use crate::config::Validate;
 
 /// Checks the file.
 pub fn run(settings: &Validate) -> anyhow::Result<Answer> {
-    let (file, text) = read(&settings.file)?;
+    let (file, text) = read(&settings.documents.file)?;
     validate(&file, &text)
 }
 
@@ -42,6 +42,7 @@ fn validate(file: &str, text: &str) -> anyhow::Result<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Documents;
 
     const EXAMPLE: &str = include_str!("../../../crds/examples/quickstart.yaml");
     const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: { name: notifications-db }\n";
@@ -64,7 +65,7 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples");
         for example in std::fs::read_dir(folder).expect("crds/examples is a folder") {
             let file = example.expect("crds/examples is readable").path();
-            let answer = run(&Validate { file: file.clone() }).expect("an answer");
+            let answer = run(&Validate { documents: Documents { file: file.clone() } }).expect("an answer");
             let expected = format!("{}: SmsPipeline notifications is valid\n", file.display());
             assert_eq!((answer.printed, answer.outcome), (expected, Outcome::Good));
         }
