@@ -18,7 +18,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use telemetry::error_chain;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use decide::{Move, Seen};
@@ -78,21 +78,28 @@ impl Election {
 
     /// Renews the Lease until it is lost; the caller stops whatever only a leader may do then.
     pub async fn lost(&self) {
-        let (mut seen, mut renewed) = (None, Instant::now());
+        let (mut seen, mut since) = (None, Instant::now());
+        while let Ok(renewed) = timeout_at(since + DEADLINE, self.renewed(&mut seen)).await {
+            let Some(begun) = renewed else {
+                tracing::error!(lease = self.name, "another operator has taken the Lease");
+                return;
+            };
+            since = begun;
+        }
+        tracing::error!(lease = self.name, "the Lease could not be renewed for {DEADLINE:?}");
+    }
+
+    /// When the next renewal that succeeded was begun; `None` when another operator holds the Lease.
+    async fn renewed(&self, seen: &mut Option<Seen>) -> Option<Instant> {
         loop {
             tokio::time::sleep(EVERY).await;
-            let started = Instant::now();
-            match self.step(&mut seen).await {
-                Ok(true) => renewed = started,
-                Ok(false) => {
-                    tracing::error!(lease = self.name, "another operator has taken the Lease");
-                    return;
-                }
+            let begun = Instant::now();
+            match self.step(seen).await {
+                Ok(true) => return Some(begun),
+                // A renewal of our own that was given up can arrive late and come before this one.
+                Ok(false) if seen.as_ref().is_some_and(|seen| seen.holder.as_ref() == Some(&self.identity)) => {}
+                Ok(false) => return None,
                 Err(error) => self.warn(&error, "the Lease is not renewed"),
-            }
-            if renewed.elapsed() > DEADLINE {
-                tracing::error!(lease = self.name, "the Lease could not be renewed for {DEADLINE:?}");
-                return;
             }
         }
     }
