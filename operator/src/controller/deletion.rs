@@ -73,6 +73,9 @@ pub(super) async fn delete_topics(
     is_overdue: bool,
 ) -> Result<Action, Error> {
     let (reason, note) = match stop_and_delete(context, pipeline).await {
+        Ok(topics) if topics.is_empty() => {
+            (TOPICS_KEPT, "no topic was deleted: none is on record as this pipeline's own".to_owned())
+        }
         Ok(topics) => (TOPICS_DELETED, format!("deleted with the pipeline: {}", topics.join(", "))),
         Err(why) if is_overdue => (TOPICS_KEPT, format!("{why}; delete them with Kafka's own tools")),
         Err(why) => {

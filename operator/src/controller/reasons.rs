@@ -73,7 +73,7 @@ reasons! {
     PAUSED = normal("Paused", "The operator changes nothing, because spec.paused or the annotation says so.");
     TOPIC_IN_USE = normal("TopicInUse", "A topic was made, or one that existed is used.");
     TOPICS_DELETED = normal("TopicsDeleted", "The topics were deleted with the pipeline, as onDelete says.");
-    TOPICS_KEPT = warning("TopicsKept", "The topics could not be deleted in five minutes, and the pipeline went without.");
+    TOPICS_KEPT = warning("TopicsKept", "The pipeline went without its topics, although onDelete is Delete: see the message.");
     TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before.");
 }
 

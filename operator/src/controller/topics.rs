@@ -160,7 +160,7 @@ async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Err
 pub async fn delete(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
     let (wanted, remembered) = (&pipeline.topics, &pipeline.known_topics.remembered);
     if let Some(claim) = &pipeline.claim
-        && owners::is_of_another(admin, claim).await?
+        && !owners::is_owner(admin, claim).await?
     {
         return Ok(Vec::new());
     }

@@ -94,13 +94,11 @@ pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Erro
     owner.ok_or_else(|| kafka::Error::Call { call: "Fetch", reason: "the claim was taken back meanwhile".to_owned() })
 }
 
-/// Whether the topics belong to somebody else; not where that is not recorded.
-pub async fn is_of_another(admin: &Admin, claim: &Claim) -> Result<bool, kafka::Error> {
-    match read(admin, claim).await {
-        Ok(standing) => Ok(standing.first().is_some_and(|owner| owner.uid != claim.claimant.uid)),
-        Err(kafka::Error::Topic { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Whether it is on record that the topics are the claimant's. To use topics without a record is a choice; to delete them
+/// is none, because they may be somebody else's.
+pub async fn is_owner(admin: &Admin, claim: &Claim) -> Result<bool, kafka::Error> {
+    let standing = read(admin, claim).await?;
+    Ok(standing.first().is_some_and(|owner| owner.uid == claim.claimant.uid))
 }
 
 /// Takes the claim back: the next one in the log is the owner then.

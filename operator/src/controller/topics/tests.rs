@@ -32,13 +32,51 @@ async fn until_gone(admin: &Admin, topic: &str) {
     }
 }
 
+/// A broker that lives as long as the folder is needed, and a client of it.
+fn broker(folder: &std::path::Path) -> (Kafka, Admin) {
+    let binaries = KafkaBinaries::install(&Cache::of_this_machine().expect("a cache"), &Silent).expect("Kafka");
+    let settings = KafkaSettings { folder, port: None, tuning: JavaTuning::QuickStart };
+    let broker = Kafka::start(&binaries, &settings).expect("the broker starts");
+    let admin = Admin::new(&Settings::plaintext(broker.bootstrap_servers()), "tests").expect("usable settings");
+    (broker, admin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_not_deleted_where_it_cannot_be_told_whose_they_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_broker, admin) = broker(folder.path());
+    let mut pipeline = validated("stranger");
+    let topics = pipeline.topics.all().map(Clone::clone);
+    admin.create_topics(&topics).await.expect("somebody makes them");
+    let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let found = loop {
+        let found = admin.describe_topics(names.clone()).await.expect("an answer");
+        if found.len() == names.len() {
+            break found;
+        }
+    };
+    let status = |(name, topic): (String, kafka::TopicDescription)| TopicStatus {
+        name,
+        topic_id: topic.topic_id,
+        partitions: topic.partitions,
+    };
+    pipeline.known_topics.remembered = found.into_iter().map(status).collect();
+
+    // One broker cannot keep three copies of the claims, so there is no record.
+    let claim = pipeline.claim.as_mut().expect("a claim");
+    claim.replication_factor = 3;
+    let error = delete(&admin, &pipeline).await.expect_err("nobody can tell").to_string();
+    assert!(error.contains("__smspipeline_owners"), "{error}");
+    // Here there is one, and it holds no claim of this pipeline.
+    pipeline.claim.as_mut().expect("a claim").replication_factor = 1;
+    assert_eq!(delete(&admin, &pipeline).await.expect("nothing to do"), Vec::<String>::new());
+    assert_eq!(admin.describe_topics(names).await.expect("an answer").len(), topics.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let binaries = KafkaBinaries::install(&Cache::of_this_machine().expect("a cache"), &Silent).expect("Kafka");
-    let settings = KafkaSettings { folder: folder.path(), port: None, tuning: JavaTuning::QuickStart };
-    let broker = Kafka::start(&binaries, &settings).expect("the broker starts");
-    let admin = Admin::new(&Settings::plaintext(broker.bootstrap_servers()), "tests").expect("usable settings");
+    let (_broker, admin) = broker(folder.path());
     let (mut owner, mut other) = (validated("owner"), validated("other"));
     owner.known_topics.remembered = until_ensured(&admin, &owner).await;
     other.known_topics.remembered.clone_from(&owner.known_topics.remembered);
