@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
 use kube::{
     Api, Client, Config,
     api::{DynamicObject, ListParams, PostParams},
@@ -116,6 +121,22 @@ impl Cluster {
             (name, object.metadata.resource_version.unwrap_or_default())
         };
         listed.items.into_iter().map(version).collect()
+    }
+
+    /// The same for every kind that each pipeline has objects of.
+    pub async fn all_versions(&self) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for resource in [
+            ApiResource::erase::<Deployment>(&()),
+            ApiResource::erase::<Service>(&()),
+            ApiResource::erase::<ServiceAccount>(&()),
+            ApiResource::erase::<Secret>(&()),
+            ApiResource::erase::<NetworkPolicy>(&()),
+            ApiResource::erase::<PodDisruptionBudget>(&()),
+        ] {
+            versions.extend(self.versions(&resource).await);
+        }
+        versions
     }
 
     /// How long anything on the API server may take that is no question of seconds: garbage collection for

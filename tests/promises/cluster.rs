@@ -1,12 +1,9 @@
 //! The operator on a real API server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{Secret, Service, ServiceAccount},
-    },
+    api::{apps::v1::Deployment, core::v1::Service},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kafka::Admin;
@@ -54,19 +51,6 @@ impl Applied {
         api.get_opt(name).await.expect("the API server answers")
     }
 
-    async fn versions(&self) -> BTreeMap<String, String> {
-        let mut versions = BTreeMap::new();
-        for resource in [
-            ApiResource::erase::<Deployment>(&()),
-            ApiResource::erase::<Service>(&()),
-            ApiResource::erase::<ServiceAccount>(&()),
-            ApiResource::erase::<Secret>(&()),
-        ] {
-            versions.extend(self.cluster.versions(&resource).await);
-        }
-        versions
-    }
-
     fn pipeline(&self) -> Value {
         let printed = self.cluster.kubectl(&["get", "smsp", "notifications", "-o", "json"]);
         serde_json::from_str(&printed).expect("kubectl prints JSON")
@@ -110,7 +94,7 @@ async fn a_pipeline_becomes_topics_and_objects_follows_its_edits_and_leaves_its_
     for (topic, partitions) in [(".requests", 3), (".high-priority", 3), (".low-priority", 3), ("-requests-dlq", 1)] {
         assert_eq!(applied.partitions(topic).await, Some(partitions), "{topic}");
     }
-    let versions = applied.versions().await;
+    let versions = applied.cluster.all_versions().await;
     let expected = [
         "Deployment/notifications-api",
         "Deployment/notifications-processor",
@@ -147,7 +131,7 @@ async fn a_pipeline_becomes_topics_and_objects_follows_its_edits_and_leaves_its_
 
     applied.cluster.kubectl(&["delete", "smsp", "notifications"]);
     eventually("everything that the pipeline owned is gone", Cluster::PATIENCE, async || {
-        let versions = applied.versions().await;
+        let versions = applied.cluster.all_versions().await;
         expected.iter().all(|name| !versions.contains_key(*name)).then_some(())
     })
     .await;
@@ -160,15 +144,15 @@ async fn a_second_reconcile_writes_nothing() {
     applied.until_applied().await;
     // The controllers of Kubernetes write too, until the Deployments' Pods exist.
     let settled = eventually("nothing changes any more", LIMIT, async || {
-        let before = (applied.versions().await, applied.pipeline());
+        let before = (applied.cluster.all_versions().await, applied.pipeline());
         applied.reconciled_times(1).await;
-        let after = (applied.versions().await, applied.pipeline());
+        let after = (applied.cluster.all_versions().await, applied.pipeline());
         (before == after).then_some(after)
     })
     .await;
 
     applied.reconciled_times(2).await;
-    assert_eq!((applied.versions().await, applied.pipeline()), settled);
+    assert_eq!((applied.cluster.all_versions().await, applied.pipeline()), settled);
 }
 
 #[tokio::test(flavor = "multi_thread")]

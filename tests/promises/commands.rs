@@ -1,19 +1,11 @@
 //! The commands of `sms-operator` that read a file and tell by their exit codes what they found.
 
 use std::{
-    collections::BTreeMap,
     io::Write,
     path::Path,
     process::{Command, Stdio},
 };
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-};
-use kube::discovery::ApiResource;
 use tests::{Cluster, Environment, eventually};
 
 use crate::{
@@ -77,33 +69,18 @@ fn diff(cluster: &Cluster, file: &str) -> Answer {
     run(&Environment::get().kubeconfig, &["diff", "-f", "-", "--namespace", &cluster.namespace], file)
 }
 
-async fn versions(cluster: &Cluster) -> BTreeMap<String, String> {
-    let mut versions = BTreeMap::new();
-    for resource in [
-        ApiResource::erase::<Deployment>(&()),
-        ApiResource::erase::<Service>(&()),
-        ApiResource::erase::<ServiceAccount>(&()),
-        ApiResource::erase::<Secret>(&()),
-        ApiResource::erase::<NetworkPolicy>(&()),
-        ApiResource::erase::<PodDisruptionBudget>(&()),
-    ] {
-        versions.extend(cluster.versions(&resource).await);
-    }
-    versions
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
     let (mut applied, file) = autoscaled().await;
     // The controllers of Kubernetes write too, until the Deployments' Pods exist.
     eventually("nothing changes any more", LIMIT, async || {
-        let before = versions(&applied.cluster).await;
+        let before = applied.cluster.all_versions().await;
         applied.reconciled_times(1).await;
-        (before == versions(&applied.cluster).await).then_some(())
+        (before == applied.cluster.all_versions().await).then_some(())
     })
     .await;
     applied.operator.stop();
-    let before = versions(&applied.cluster).await;
+    let before = applied.cluster.all_versions().await;
     let diff_after = |from: &str, to: &str| {
         assert!(file.contains(from), "{from:?} is in the file");
         diff(&applied.cluster, &file.replacen(from, to, 1))
@@ -128,7 +105,7 @@ async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
     assert_eq!((moved.code, moved.printed.as_str()), (Some(2), ""), "{moved:?}");
     assert!(moved.told.contains("notifications: spec.kafka.topics: prefix cannot be changed"), "{moved:?}");
 
-    assert_eq!(versions(&applied.cluster).await, before);
+    assert_eq!(applied.cluster.all_versions().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +115,7 @@ async fn a_pipeline_that_is_not_in_the_cluster_is_all_added_and_shows_no_secret(
     assert_eq!(without_secret.code, Some(1), "{without_secret:?}");
     assert!(without_secret.told.contains(r#"Secret "notifications-db""#), "{without_secret:?}");
     create_database_secret(&cluster);
-    let before = versions(&cluster).await;
+    let before = cluster.all_versions().await;
 
     let added = diff(&cluster, EXAMPLE);
 
@@ -148,7 +125,7 @@ async fn a_pipeline_that_is_not_in_the_cluster_is_all_added_and_shows_no_secret(
     }
     assert!(!added.printed.lines().any(|line| line.starts_with('-') && line != "--- /dev/null"), "{added:?}");
     assert!(added.printed.contains("+  token: '***'") && !added.printed.contains("hunter2"), "{added:?}");
-    assert_eq!(versions(&cluster).await, before);
+    assert_eq!(cluster.all_versions().await, before);
 
     cluster.kubectl(&["create", "service", "clusterip", "notifications-api", "--tcp=80:80"]);
     let refused = diff(&cluster, EXAMPLE);
