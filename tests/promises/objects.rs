@@ -160,16 +160,12 @@ async fn what_is_no_longer_wanted_is_deleted_and_what_is_not_ours_stays() {
 
     let (before, rest) = manifest.split_once("    ingress:\n").expect("the example has an Ingress");
     let (_, after) = rest.split_once("  processor:\n").expect("the example has processors");
-    let plain = format!("{before}    serviceAccountName: default\n  processor:\n{after}")
+    let plain = format!("{before}  processor:\n{after}")
         .replace("    autoscaling: { minReplicas: 2, maxReplicas: 10, targetCPUPercent: 70 }\n", "    replicas: 1\n");
     cluster.apply(&plain);
 
-    let unwanted = [
-        "ingress/notifications-api",
-        "httproute/notifications-api",
-        "horizontalpodautoscaler/notifications-api",
-        "serviceaccount/notifications-api",
-    ];
+    let unwanted =
+        ["ingress/notifications-api", "httproute/notifications-api", "horizontalpodautoscaler/notifications-api"];
     for name in unwanted {
         eventually(&format!("{name} is gone"), LIMIT, async || find(cluster, name).is_none().then_some(())).await;
     }

@@ -4,7 +4,7 @@
 mod limit;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -71,7 +71,8 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
 /// Publishes events, not too many for one pipeline.
 pub struct Events {
     recorder: Recorder,
-    buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, Bucket>>,
+    /// Warnings have an allowance of their own, which no other events use up.
+    buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, BTreeMap<Severity, Bucket>>>,
 }
 
 impl Events {
@@ -84,7 +85,7 @@ impl Events {
     /// Tells `changes` of `pipeline`. An event that does not get through is no reason to fail: the status says the same.
     pub async fn publish(&self, pipeline: &SmsPipeline, changes: Vec<Change>) {
         for change in changes {
-            if !self.may_tell(pipeline) {
+            if !self.may_tell(pipeline, change.reason.severity) {
                 continue;
             }
             let Change { about, reason, note } = change;
@@ -112,10 +113,11 @@ impl Events {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner).remove(pipeline);
     }
 
-    fn may_tell(&self, pipeline: &SmsPipeline) -> bool {
+    fn may_tell(&self, pipeline: &SmsPipeline, severity: Severity) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        buckets.entry(ObjectRef::from_obj(pipeline)).or_insert_with(|| Bucket::full(now)).take(now)
+        let of_pipeline = buckets.entry(ObjectRef::from_obj(pipeline)).or_default();
+        of_pipeline.entry(severity).or_insert_with(|| Bucket::full(now)).take(now)
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Wanted {
 }
 
 /// ServiceAccount.
-pub const SERVICE_ACCOUNT: Kind = kubernetes("", "v1", "ServiceAccount", "serviceaccounts", Wanted::Sometimes);
+pub const SERVICE_ACCOUNT: Kind = kubernetes("", "v1", "ServiceAccount", "serviceaccounts", Wanted::Always);
 /// Secret. Nobody learns here which Secrets there are, so they are neither listed nor watched.
 pub const SECRET: Kind = kubernetes("", "v1", "Secret", "secrets", Wanted::Always);
 /// Service.

@@ -13,7 +13,7 @@ pub struct Reason {
 }
 
 /// Whether somebody has to do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Nobody has.
     Normal,

@@ -64,6 +64,14 @@ pub(super) fn matching(pipeline: &str, component: &str) -> LabelSelector {
 
 /// The selector of a pipeline's processors as one string, for the scale subresource.
 pub fn processor_selector(pipeline: &str) -> String {
-    let labels = selector(pipeline, PROCESSOR_COMPONENT);
+    text(&selector(pipeline, PROCESSOR_COMPONENT))
+}
+
+/// The selector of the pods of both components as one string.
+pub fn pods_selector(pipeline: &str) -> String {
+    text(&of_pipeline(pipeline))
+}
+
+fn text(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// The lists whose items are found again by one of their fields. Source: the patch strategies in the Kubernetes API.
-const KEYED: [(&str, &str); 9] = [
+const KEYED: [(&str, &str); 12] = [
     ("containers", "name"),
     ("initContainers", "name"),
     ("env", "name"),
@@ -16,6 +16,9 @@ const KEYED: [(&str, &str); 9] = [
     ("volumeDevices", "devicePath"),
     ("ports", "containerPort"),
     ("hostAliases", "ip"),
+    ("topologySpreadConstraints", "topologyKey"),
+    ("resourceClaims", "name"),
+    ("schedulingGates", "name"),
 ];
 
 const DIRECTIVE: &str = "$patch";

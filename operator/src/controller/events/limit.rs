@@ -1,4 +1,4 @@
-//! How many events one pipeline may have: what client-go grants an object too, 25 at once and one more every 5 minutes.
+//! How many events of one severity a pipeline may have: what client-go grants an object too, 25 at once and one more every 5 minutes.
 //! Pure.
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const AT_ONCE: u32 = 25;
 const ONE_MORE: Duration = Duration::from_mins(5);
 
-/// What one pipeline has left.
+/// What is left.
 #[derive(Debug)]
 pub(super) struct Bucket {
     left: u32,
