@@ -10,10 +10,10 @@ use kafka::{Admin, Settings};
 use crate::{
     controller::{
         topics::{
-            self, Problem, Topics,
+            self, Topics, Unready,
             owners::{self, Claim, Claimant},
         },
-        validate::ValidatedPipeline,
+        validate::ValidatedKafka,
     },
     crd::TopicStatus,
 };
@@ -46,24 +46,31 @@ impl Brokers {
     }
 
     /// Makes the topics of a pipeline as wanted.
-    pub async fn ensure_topics(&self, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
-        if let Some(predecessor) = self.predecessor(pipeline) {
+    pub async fn ensure_topics(&self, kafka: &ValidatedKafka) -> Result<Topics, Unready> {
+        if let Some(predecessor) = self.predecessor(kafka) {
             predecessor.release().await;
         }
-        topics::ensure(&self.admin(pipeline)?, pipeline).await
+        topics::ensure(&self.admin(kafka)?, kafka).await
     }
 
     /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.
-    pub async fn delete_topics(&self, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
-        topics::delete(&self.admin(pipeline)?, pipeline).await
+    pub async fn delete_topics(&self, kafka: &ValidatedKafka) -> Result<Vec<String>, kafka::Error> {
+        topics::delete(&self.admin(kafka)?, kafka).await
     }
 
-    /// Gives the topics of a pipeline that goes to whoever else claims them. Not to be called before they are deleted.
-    pub async fn release(&self, pipeline: &ValidatedPipeline) -> Result<(), kafka::Error> {
-        match &pipeline.claim {
-            Some(claim) => owners::release(&self.admin(pipeline)?, claim).await,
+    /// Takes back the claim that the pipeline with this uid has to the same topics as `kafka`. Not to be called before
+    /// it is gone, or goes and its topics are deleted.
+    pub async fn release(&self, kafka: &ValidatedKafka, uid: &str) -> Result<(), kafka::Error> {
+        match &kafka.claim {
+            Some(claim) => owners::release(&self.admin(kafka)?, &claim.prefix, uid).await,
             None => Ok(()),
         }
+    }
+
+    /// How the brokers of a pipeline were reached last.
+    pub fn settings(&self, namespace: &str, pipeline: &str) -> Option<Settings> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(clients.used.get(&(namespace.to_owned(), pipeline.to_owned()))?.settings.clone())
     }
 
     /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the
@@ -98,13 +105,13 @@ impl Brokers {
     }
 
     /// What was used by a pipeline of the same name that is gone, such as one that was deleted and made again.
-    fn predecessor(&self, pipeline: &ValidatedPipeline) -> Option<Gone> {
+    fn predecessor(&self, kafka: &ValidatedKafka) -> Option<Gone> {
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = clients.used.get(&(pipeline.namespace.clone(), pipeline.name.clone()))?;
+        let used = clients.used.get(&(kafka.namespace.clone(), kafka.pipeline.clone()))?;
         let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.claimant.uid.clone());
-        let is_the_same = uid(&used.claim) == uid(&pipeline.claim);
+        let is_the_same = uid(&used.claim) == uid(&kafka.claim);
         drop(clients);
-        if is_the_same { None } else { self.take(&pipeline.namespace, &pipeline.name) }
+        if is_the_same { None } else { self.take(&kafka.namespace, &kafka.pipeline) }
     }
 
     fn take(&self, namespace: &str, pipeline: &str) -> Option<Gone> {
@@ -125,15 +132,16 @@ impl Brokers {
 
     /// The client for a pipeline. Settings that have changed make a new one, and the old one goes when it has no other
     /// user.
-    fn admin(&self, pipeline: &ValidatedPipeline) -> Result<Admin, kafka::Error> {
+    fn admin(&self, kafka: &ValidatedKafka) -> Result<Admin, kafka::Error> {
+        let settings = &kafka.settings;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let admin = match clients.admins.get(&pipeline.kafka).cloned() {
+        let admin = match clients.admins.get(settings).cloned() {
             Some(admin) => admin,
-            None => Admin::new(&self.reachable(&pipeline.kafka), "sms-operator")?,
+            None => Admin::new(&self.reachable(settings), "sms-operator")?,
         };
-        clients.admins.insert(pipeline.kafka.clone(), admin.clone());
-        let used = Used { settings: pipeline.kafka.clone(), claim: pipeline.claim.clone() };
-        clients.used.insert((pipeline.namespace.clone(), pipeline.name.clone()), used);
+        clients.admins.insert(settings.clone(), admin.clone());
+        let used = Used { settings: settings.clone(), claim: kafka.claim.clone() };
+        clients.used.insert((kafka.namespace.clone(), kafka.pipeline.clone()), used);
         let unused = clients.take_unused();
         drop(clients);
         drop_aside(unused);
@@ -163,8 +171,8 @@ struct Gone {
 impl Gone {
     /// Tried once: where it fails, the pipeline that claims the topics next tells how to take them over.
     async fn release(self) {
-        if let Err(error) = owners::release(&self.admin, &self.claim).await {
-            let Claimant { namespace, name, uid, .. } = &self.claim.claimant;
+        let Claimant { namespace, name, uid, .. } = &self.claim.claimant;
+        if let Err(error) = owners::release(&self.admin, &self.claim.prefix, uid).await {
             tracing::warn!(pipeline = name, namespace, uid, %error, "the claim to its topics could not be taken back");
         }
     }
@@ -184,10 +192,10 @@ mod tests {
     use super::*;
     use crate::controller::fixtures::{pipeline, validated};
 
-    fn named(name: &str) -> ValidatedPipeline {
+    fn named(name: &str) -> ValidatedKafka {
         let mut pipeline = pipeline();
         pipeline.metadata.name = Some(name.to_owned());
-        validated(&pipeline)
+        validated(&pipeline).kafka
     }
 
     fn clients(brokers: &Brokers) -> usize {
@@ -210,11 +218,11 @@ mod tests {
     #[tokio::test]
     async fn a_rotated_password_makes_a_new_client_and_the_old_one_is_dropped() {
         let brokers = Brokers::default();
-        let mut pipeline = named("one");
-        brokers.admin(&pipeline).expect("a client");
-        pipeline.kafka.security.password = Some(Source::Value("rotated".to_owned()));
-        brokers.admin(&pipeline).expect("a client");
+        let mut kafka = named("one");
+        brokers.admin(&kafka).expect("a client");
+        kafka.settings.security.password = Some(Source::Value("rotated".to_owned()));
+        brokers.admin(&kafka).expect("a client");
         let clients = brokers.clients.lock().expect("no panic");
-        assert_eq!(clients.admins.keys().collect::<Vec<_>>(), [&pipeline.kafka]);
+        assert_eq!(clients.admins.keys().collect::<Vec<_>>(), [&kafka.settings]);
     }
 }

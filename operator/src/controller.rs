@@ -13,6 +13,7 @@ pub mod events;
 pub(crate) mod fixtures;
 pub mod kinds;
 pub mod names;
+mod ownership;
 pub mod reasons;
 pub mod status;
 pub mod topics;
@@ -52,7 +53,7 @@ use build::Desired;
 use deletion::Duty;
 use events::Events;
 use status::{Findings, Unusable, Workloads};
-use topics::Problem;
+use topics::{Problem, Unready};
 use validate::DefaultImages;
 
 /// How soon a pipeline that is as wanted is looked at again, up to a quarter sooner: what no watch tells of is found by
@@ -77,6 +78,8 @@ pub struct Context {
     pub images: DefaultImages,
     /// What the operator counts.
     pub metrics: Metrics,
+    /// What this operator and those that take turns with it have in common and no other has: the uid of their Lease.
+    pub installation: String,
 }
 
 impl Context {
@@ -201,6 +204,7 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
         Duty::None => {}
         Duty::Keep => deletion::keep(&context.client, &pipeline).await?,
         Duty::LetGo => deletion::let_go(&context.client, &pipeline).await?,
+        Duty::KeepTopics => deletion::keep_topics(&context, &pipeline).await?,
         Duty::DeleteTopics { is_overdue } => return deletion::delete_topics(&context, &pipeline, is_overdue).await,
     }
     if pipeline.meta().deletion_timestamp.is_some() {
@@ -257,19 +261,22 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
         Ok(validated) => {
             findings.usable = Some(Ok(()));
             let desired = build::build(&validated);
-            let ensured = context.brokers.ensure_topics(&validated);
-            let is_new = pipeline.status.as_ref().is_none_or(|status| status.topics.is_empty());
-            let (topics, applied) = if is_new {
-                // Processors that come too early would take records from the pipeline whose topics these are.
-                let topics = ensured.await;
-                let is_anothers = matches!(topics, Err(Problem::OwnedByAnother { .. }));
-                let applied = if is_anothers { None } else { Some(apply_objects(context, &desired).await) };
-                (topics, applied)
-            } else {
+            let ensured = ownership::ensure_topics(context, &validated.kafka);
+            let has_topics = pipeline.status.as_ref().is_some_and(|status| !status.topics.is_empty());
+            let (topics, applied) = if has_topics {
                 // Side by side: a broker that is away must not keep the objects waiting.
                 let (topics, applied) = futures::join!(ensured, apply_objects(context, &desired));
                 (topics, Some(applied))
+            } else {
+                // Replicas that come too early would read and write the topics of another pipeline.
+                let topics = ensured.await;
+                let is_settled = topics.as_ref().map_or_else(|unready| unready.settled.is_some(), |_| true);
+                let applied = if is_settled { Some(apply_objects(context, &desired).await) } else { None };
+                (topics, applied)
             };
+            let is_anothers = matches!(&topics, Err(Unready { problem: Problem::OwnedByAnother { .. }, .. }));
+            let applied =
+                if is_anothers { apply::stop(&context.client, pipeline).await.err().map(Err) } else { applied };
             findings.topics = Some(topics);
             findings.workloads = applied.map(|applied| {
                 applied.map_err(|error| {

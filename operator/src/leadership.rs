@@ -45,18 +45,18 @@ impl Election {
         Self { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity }
     }
 
-    /// Waits until this operator leads; `false` when `shutdown` came first. `looked` is called after every look at the
-    /// Lease that succeeded.
-    pub async fn won(&self, looked: impl Fn(), shutdown: &CancellationToken) -> bool {
+    /// Waits until this operator leads and gives the uid of the Lease; `None` when `shutdown` came first. `looked` is
+    /// called after every look at the Lease that succeeded.
+    pub async fn won(&self, looked: impl Fn(), shutdown: &CancellationToken) -> Option<String> {
         let waiting = async {
             let mut seen = None;
             let mut told = None;
             loop {
                 match self.step(&mut seen).await {
-                    Ok(leads) => {
+                    Ok(held) => {
                         looked();
-                        if leads {
-                            return;
+                        if let Some(uid) = held {
+                            return uid;
                         }
                         let holder = seen.as_ref().and_then(|seen: &Seen| seen.holder.clone());
                         if told != holder {
@@ -69,8 +69,8 @@ impl Election {
                 tokio::time::sleep(EVERY).await;
             }
         };
-        let won = shutdown.run_until_cancelled(waiting).await.is_some();
-        if won {
+        let won = shutdown.run_until_cancelled(waiting).await;
+        if won.is_some() {
             tracing::info!(lease = self.name, identity = self.identity, "this operator leads");
         }
         won
@@ -95,10 +95,10 @@ impl Election {
             tokio::time::sleep(EVERY).await;
             let begun = Instant::now();
             match self.step(seen).await {
-                Ok(true) => return Some(begun),
+                Ok(Some(_)) => return Some(begun),
                 // A renewal of our own that was given up can arrive late and come before this one.
-                Ok(false) if seen.as_ref().is_some_and(|seen| seen.holder.as_ref() == Some(&self.identity)) => {}
-                Ok(false) => return None,
+                Ok(None) if seen.as_ref().is_some_and(|seen| seen.holder.as_ref() == Some(&self.identity)) => {}
+                Ok(None) => return None,
                 Err(error) => self.warn(&error, "the Lease is not renewed"),
             }
         }
@@ -121,12 +121,12 @@ impl Election {
         }
     }
 
-    /// One look at the Lease and what follows from it; whether this operator holds it now.
-    async fn step(&self, seen: &mut Option<Seen>) -> Result<bool, Error> {
+    /// One look at the Lease and what follows from it: its uid if this operator holds it now.
+    async fn step(&self, seen: &mut Option<Seen>) -> Result<Option<String>, Error> {
         timeout(CALL_TIMEOUT, self.look(seen)).await.map_err(|_| Error::Late)?
     }
 
-    async fn look(&self, seen: &mut Option<Seen>) -> Result<bool, Error> {
+    async fn look(&self, seen: &mut Option<Seen>) -> Result<Option<String>, Error> {
         let Some(lease) = self.leases.get_opt(&self.name).await.map_err(Error::Read)? else {
             return self.write(&Lease { metadata: self.metadata(), spec: Some(self.spec(0)) }, Write::Create).await;
         };
@@ -136,7 +136,7 @@ impl Election {
         let current = seen.insert(Seen { holder: holder(&lease), version, since });
         let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
         let transitions = match decide::next(current, &self.identity, now, DURATION) {
-            Move::Wait => return Ok(false),
+            Move::Wait => return Ok(None),
             Move::Renew => transitions,
             Move::Take => transitions.saturating_add(1),
         };
@@ -144,16 +144,16 @@ impl Election {
         self.write(&Lease { spec: Some(self.spec(transitions)), ..lease }, Write::Replace).await
     }
 
-    async fn write(&self, lease: &Lease, how: Write) -> Result<bool, Error> {
+    async fn write(&self, lease: &Lease, how: Write) -> Result<Option<String>, Error> {
         let parameters = PostParams::default();
         let written = match how {
             Write::Create => self.leases.create(&parameters, lease).await,
             Write::Replace => self.leases.replace(&self.name, &parameters, lease).await,
         };
         match written {
-            Ok(_) => Ok(true),
+            Ok(written) => Ok(written.uid()),
             // Somebody was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(Error::Write(error)),
         }
     }

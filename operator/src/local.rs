@@ -30,7 +30,7 @@ use crate::{
     controller::{
         build::build,
         status::{self, Findings, Unusable},
-        topics::{Problem, Topics},
+        topics::{Topics, Unready},
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
     crd::SmsPipeline,
@@ -56,7 +56,7 @@ pub struct Pipeline {
     carried_out: Option<ValidatedPipeline>,
     brokers: Arc<Brokers>,
     supervisor: Supervisor,
-    topics: Option<Result<Topics, Problem>>,
+    topics: Option<Result<Topics, Unready>>,
     topics_due: Instant,
 }
 
@@ -226,11 +226,11 @@ impl Pipeline {
     }
 
     /// The topics, looked at again only when that is due: a broker need not be asked each second.
-    async fn topics(&mut self, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
+    async fn topics(&mut self, pipeline: &ValidatedPipeline) -> Result<Topics, Unready> {
         match self.topics.take() {
             Some(known) if Instant::now() < self.topics_due => known,
             Some(_) | None => {
-                let topics = self.brokers.ensure_topics(pipeline).await;
+                let topics = self.brokers.ensure_topics(&pipeline.kafka).await;
                 self.topics_due = Instant::now() + if topics.is_ok() { TOPICS_RESYNC } else { TOPICS_RETRY };
                 topics
             }

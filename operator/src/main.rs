@@ -65,31 +65,32 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
     let namespace = settings.watch_namespace.as_deref();
     let identity = format!("{}_{}", settings.identity, Uuid::new_v4());
-    let context = Arc::new(Context {
-        client: client.clone(),
-        served: Served::default(),
-        brokers: Brokers::default(),
-        backoff: Backoff::default(),
-        events: Events::new(client.clone(), identity.clone()),
-        images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
-        metrics,
-    });
-    let interval = Duration::from_secs(settings.lag_interval_seconds);
-    let observing = |store: kube::runtime::reflector::Store<SmsPipeline>| {
-        let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
-        tokio::spawn(async move {
-            let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
-            let gone = |namespace: &str, name: &str| context.forget(namespace, name);
-            lag::watch(pipelines, &context.brokers, &context.metrics, interval, gone, shutdown).await;
-        });
-    };
     // Where all namespaces are looked after, the Lease is in the operator's own.
     let lease_namespace = namespace.unwrap_or(client.default_namespace());
-    let election = Election::new(client.clone(), lease_namespace, LEASE, identity);
+    let election = Election::new(client.clone(), lease_namespace, LEASE, identity.clone());
     let mut lost = false;
     // One that waits is ready: it is there to take over.
-    if election.won(|| kubernetes.up(), &shutdown).await {
+    if let Some(installation) = election.won(|| kubernetes.up(), &shutdown).await {
         kubernetes.down("the SmsPipelines are not yet read");
+        let context = Arc::new(Context {
+            client: client.clone(),
+            served: Served::default(),
+            brokers: Brokers::default(),
+            backoff: Backoff::default(),
+            events: Events::new(client.clone(), identity),
+            images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
+            metrics,
+            installation,
+        });
+        let interval = Duration::from_secs(settings.lag_interval_seconds);
+        let observing = |store: kube::runtime::reflector::Store<SmsPipeline>| {
+            let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
+            tokio::spawn(async move {
+                let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
+                let gone = |namespace: &str, name: &str| context.forget(namespace, name);
+                lag::watch(pipelines, &context.brokers, &context.metrics, interval, gone, shutdown).await;
+            });
+        };
         context.metrics.leads(true);
         let pipelines = within(&client, namespace);
         let leading =

@@ -232,6 +232,8 @@ async fn topics_go_with_a_pipeline_that_says_so_after_all_who_use_them() {
     let patch = r#"{"spec":{"kafka":{"topics":{"onDelete":"Delete"}}}}"#;
     applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", patch]);
     applied.until_applied().await;
+    // What goes together with the pipeline can go before it.
+    applied.cluster.kubectl(&["delete", "secret", "notifications-db"]);
     applied.cluster.kubectl(&["delete", "smsp", "notifications", "--timeout=60s"]);
     for topic in [".requests", ".high-priority", ".low-priority", "-requests-dlq"] {
         eventually("every broker has forgotten the topic", LIMIT, async || {

@@ -169,7 +169,7 @@ fn each_topic(
     for result in results {
         match result {
             Err((topic, code)) if !fine.contains(&code) => {
-                return Err(Error::Topic { call, topic, reason: code.to_string() });
+                return Err(Error::refused(call, topic, code, code.to_string()));
             }
             Ok(_) | Err(_) => {}
         }

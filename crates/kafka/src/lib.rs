@@ -14,6 +14,8 @@ mod settings;
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use rdkafka::types::RDKafkaErrorCode;
+
 pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
 pub use metadata::metadata;
 pub use native::TopicDescription;
@@ -67,6 +69,16 @@ pub enum Error {
         /// What the broker or the client library said.
         reason: String,
     },
+    /// Our user has no right to do that.
+    #[error("Kafka does not allow us {call} for {name:?}: {reason}")]
+    NotAllowed {
+        /// The admin call by its protocol name.
+        call: &'static str,
+        /// The topic, group or broker that it was refused for.
+        name: String,
+        /// The broker's error code in words.
+        reason: String,
+    },
     /// The broker refused one topic, group or broker.
     #[error("Kafka refused {call} for {topic:?}: {reason}")]
     Topic {
@@ -77,4 +89,17 @@ pub enum Error {
         /// The broker's error code in words.
         reason: String,
     },
+}
+
+impl Error {
+    /// The broker's answer for one topic, group or broker.
+    pub(crate) fn refused(call: &'static str, name: String, code: RDKafkaErrorCode, reason: String) -> Self {
+        use RDKafkaErrorCode::{ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed};
+        match code {
+            TopicAuthorizationFailed | GroupAuthorizationFailed | ClusterAuthorizationFailed => {
+                Self::NotAllowed { call, name, reason }
+            }
+            _ => Self::Topic { call, topic: name, reason },
+        }
+    }
 }

@@ -29,6 +29,7 @@ use rdkafka::{
     },
     client::DefaultClientContext,
     topic_partition_list::{Offset, TopicPartitionList},
+    types::RDKafkaErrorCode,
 };
 
 use crate::{
@@ -175,7 +176,7 @@ pub(crate) fn describe_topics(client: &Client, names: &[String], timeout: Durati
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {}
                 _ => {
                     let reason = text(rd_kafka_error_string(error));
-                    found.insert(name.clone(), Err(Error::Topic { call: NAME, topic: name, reason }));
+                    found.insert(name.clone(), Err(Error::refused(NAME, name, code.into(), reason)));
                 }
             }
         }
@@ -188,8 +189,8 @@ fn checked(element: &rd_kafka_topic_partition_t, call: &'static str) -> Result<(
     if element.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok((place(element), element.offset));
     }
-    let code = rdkafka::types::RDKafkaErrorCode::from(element.err);
-    Err(Error::Topic { call, topic: place(element).0, reason: code.to_string() })
+    let code = RDKafkaErrorCode::from(element.err);
+    Err(Error::refused(call, place(element).0, code, code.to_string()))
 }
 
 /// Offsets of many partitions in one call: `End`, or `Beginning` for the first one that still exists. librdkafka's

@@ -83,7 +83,7 @@ fn objects(pipeline: &SmsPipeline, images: &DefaultImages) -> anyhow::Result<Str
 
 /// What is no object, as comments.
 fn header(pipeline: &ValidatedPipeline) -> String {
-    let topics = pipeline.topics.all();
+    let topics = pipeline.kafka.topics.all();
     let topics: String = topics.map(topic).concat();
     format!(
         "---\n\
@@ -95,7 +95,7 @@ fn header(pipeline: &ValidatedPipeline) -> String {
         pipeline.name,
         placeholders::UID,
         placeholders::TOKEN,
-        pipeline.kafka.bootstrap_servers,
+        pipeline.kafka.settings.bootstrap_servers,
     )
 }
 

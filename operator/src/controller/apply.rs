@@ -10,18 +10,25 @@ mod served;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 
-use crate::controller::{
-    Error,
-    build::Desired,
-    kinds::{self, Kind, Object, ScaledBy, Wanted},
-    status::{WorkloadState, Workloads},
-    validate::ValidatedPipeline,
+use crate::{
+    controller::{
+        Error,
+        build::{Desired, pods_selector},
+        kinds::{self, Kind, Object, ScaledBy, Wanted},
+        names::Names,
+        status::{WorkloadState, Workloads},
+        validate::ValidatedPipeline,
+    },
+    crd::SmsPipeline,
 };
 
 pub use preview::{Change, Preview, images_in_use, preview};
@@ -65,14 +72,15 @@ pub async fn look(client: &Client, pipeline: &ValidatedPipeline) -> Result<Optio
     Ok(Some(Workloads { api: state(&api), processor: state(&processor), left_out: Vec::new() }))
 }
 
-/// Ends all replicas of a pipeline that goes; whether none is left.
-pub async fn stop(client: &Client, pipeline: &ValidatedPipeline) -> Result<bool, Error> {
-    let api = Api::<Deployment>::namespaced(client.clone(), &pipeline.namespace);
+/// Ends all replicas of a pipeline; whether no pod is left.
+pub async fn stop(client: &Client, pipeline: &SmsPipeline) -> Result<bool, Error> {
+    let (namespace, names) = (pipeline.namespace().unwrap_or_default(), Names::of(&pipeline.name_any()));
+    let api = Api::<Deployment>::namespaced(client.clone(), &namespace);
     let mut is_stopped = true;
-    for name in [&pipeline.names.api, &pipeline.names.processor] {
+    for name in [&names.api, &names.processor] {
         let failed = |source| Error::StopWorkload { name: name.clone(), source };
         let Some(live) = api.get_opt(name).await.map_err(failed)? else { continue };
-        if !is_owned_by(live.owner_references(), &pipeline.owner.uid) {
+        if !is_owned_by(live.owner_references(), &pipeline.uid().unwrap_or_default()) {
             continue;
         }
         if live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0) {
@@ -84,7 +92,16 @@ pub async fn stop(client: &Client, pipeline: &ValidatedPipeline) -> Result<bool,
         is_stopped &=
             status.replicas.unwrap_or_default() == 0 && status.observed_generation == live.metadata.generation;
     }
-    Ok(is_stopped)
+    // A Deployment does not count the pods that are still about to end.
+    Ok(is_stopped && !has_pods(client, &namespace, &pipeline.name_any()).await?)
+}
+
+async fn has_pods(client: &Client, namespace: &str, pipeline: &str) -> Result<bool, Error> {
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let one = ListParams::default().labels(&pods_selector(pipeline)).limit(1);
+    let listed = pods.list_metadata(&one).await;
+    let listed = listed.map_err(|source| Error::ListObjects { kind: "Pod".to_owned(), source })?;
+    Ok(!listed.items.is_empty())
 }
 
 async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {

@@ -11,11 +11,11 @@ use telemetry::error_chain;
 use super::{
     Context, Error, apply,
     backoff::Class,
-    dereference,
+    dereference::read_kafka_secrets,
     events::Change,
     key,
-    reasons::{TOPICS_DELETED, TOPICS_KEPT},
-    validate,
+    reasons::{Reason, TOPICS_DELETED, TOPICS_KEPT},
+    validate::{ValidatedKafka, kafka_settings},
 };
 use crate::crd::{OnDelete, SmsPipeline};
 
@@ -33,6 +33,8 @@ pub(super) enum Duty {
     Keep,
     /// The topics shall stay: let it go.
     LetGo,
+    /// It is deleted while it is paused, when nothing is to be changed: let it go without its topics.
+    KeepTopics,
     /// It is deleted, and its topics are still there.
     DeleteTopics {
         /// Whether it was kept for long enough.
@@ -43,8 +45,11 @@ pub(super) enum Duty {
 /// What is to be done for the end of `pipeline`. Pure.
 pub(super) fn duty(pipeline: &SmsPipeline, now: Timestamp) -> Duty {
     let is_kept = pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let is_paused = pipeline.paused_by().is_some();
     match (&pipeline.meta().deletion_timestamp, pipeline.spec.kafka.topics.on_delete) {
+        (None, _) if is_paused => Duty::None,
         (None, OnDelete::Delete) if !is_kept => Duty::Keep,
+        (Some(_), OnDelete::Delete) if is_kept && is_paused => Duty::KeepTopics,
         (Some(deleted), OnDelete::Delete) if is_kept => {
             let since = Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default();
             Duty::DeleteTopics { is_overdue: since >= BOUND }
@@ -66,6 +71,13 @@ pub(super) async fn let_go(client: &Client, pipeline: &SmsPipeline) -> Result<()
     write(client, pipeline, others).await
 }
 
+/// Lets the pipeline go without its topics, although they should have gone with it.
+pub(super) async fn keep_topics(context: &Context, pipeline: &SmsPipeline) -> Result<(), Error> {
+    let note = "it was deleted while it was paused; delete them with Kafka's own tools".to_owned();
+    context.events.publish(pipeline, vec![change(TOPICS_KEPT, note)]).await;
+    let_go(&context.client, pipeline).await
+}
+
 /// Deletes the topics when nobody uses them any more, and lets the pipeline go then, or when it is overdue.
 pub(super) async fn delete_topics(
     context: &Context,
@@ -83,23 +95,36 @@ pub(super) async fn delete_topics(
             return Ok(Action::requeue(context.backoff.next(key(pipeline), Class::Waiting)));
         }
     };
-    context.events.publish(pipeline, vec![Change { about: "Deletion".to_owned(), reason, note }]).await;
+    context.events.publish(pipeline, vec![change(reason, note)]).await;
     let_go(&context.client, pipeline).await?;
     Ok(Action::await_change())
+}
+
+fn change(reason: Reason, note: String) -> Change {
+    Change { about: "Deletion".to_owned(), reason, note }
 }
 
 /// The names of the topics that were deleted, or why none were. First those who use them end: a client that asks for a
 /// topic that is gone can make the broker create it anew.
 async fn stop_and_delete(context: &Context, pipeline: &SmsPipeline) -> Result<Vec<String>, String> {
-    let referenced = dereference::dereference(&context.client, pipeline).await.map_err(|error| error_chain(&error))?;
-    let validated =
-        validate::validate(pipeline, &referenced, &context.images).map_err(|invalid| invalid.to_string())?;
-    if !apply::stop(&context.client, &validated).await.map_err(|error| error_chain(&error))? {
+    if !apply::stop(&context.client, pipeline).await.map_err(|error| error_chain(&error))? {
         return Err("the API or processors still run".to_owned());
     }
-    let topics = context.brokers.delete_topics(&validated).await.map_err(|error| error_chain(&error))?;
-    context.brokers.release(&validated).await.map_err(|error| error_chain(&error))?;
+    let kafka = ValidatedKafka::new(pipeline, settings(context, pipeline).await?);
+    let topics = context.brokers.delete_topics(&kafka).await.map_err(|error| error_chain(&error))?;
+    let uid = pipeline.uid().unwrap_or_default();
+    context.brokers.release(&kafka, &uid).await.map_err(|error| error_chain(&error))?;
     Ok(topics)
+}
+
+/// How the brokers are reached. Secrets that go together with the pipeline, as with a namespace, may be gone already;
+/// what they held is known where the pipeline was looked after before.
+async fn settings(context: &Context, pipeline: &SmsPipeline) -> Result<kafka::Settings, String> {
+    let secrets = read_kafka_secrets(&context.client, pipeline).await.map_err(|error| error_chain(&error))?;
+    kafka_settings(&pipeline.spec.kafka, &secrets).or_else(|invalid| {
+        let known = context.brokers.settings(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        known.ok_or_else(|| invalid.to_string())
+    })
 }
 
 /// With the resourceVersion that was seen, so that a finalizer that somebody else has added meanwhile is not lost.
@@ -127,7 +152,11 @@ mod tests {
 
     #[track_caller]
     fn check(on_delete: OnDelete, is_kept: bool, deleted: Option<i64>, expected: Duty) {
-        let mut pipeline = pipeline();
+        check_of(pipeline(), on_delete, is_kept, deleted, expected);
+    }
+
+    #[track_caller]
+    fn check_of(mut pipeline: SmsPipeline, on_delete: OnDelete, is_kept: bool, deleted: Option<i64>, expected: Duty) {
         pipeline.spec.kafka.topics.on_delete = on_delete;
         pipeline.metadata.finalizers = is_kept.then(|| vec!["other".to_owned(), FINALIZER.to_owned()]);
         pipeline.metadata.deletion_timestamp = deleted.map(|seconds| Time(at(seconds)));
@@ -149,5 +178,19 @@ mod tests {
         check(OnDelete::Delete, true, Some(999), Duty::DeleteTopics { is_overdue: false });
         check(OnDelete::Delete, true, Some(700), Duty::DeleteTopics { is_overdue: true });
         check(OnDelete::Delete, false, Some(999), Duty::None);
+    }
+
+    #[test]
+    fn a_pipeline_that_is_paused_keeps_its_finalizers_and_goes_without_its_topics() {
+        let check = |on_delete, is_kept, deleted, expected| {
+            let mut paused = pipeline();
+            paused.spec.paused = true;
+            check_of(paused, on_delete, is_kept, deleted, expected);
+        };
+        check(OnDelete::Delete, false, None, Duty::None);
+        check(OnDelete::Delete, true, None, Duty::None);
+        check(OnDelete::Retain, true, None, Duty::None);
+        check(OnDelete::Delete, true, Some(999), Duty::KeepTopics);
+        check(OnDelete::Retain, true, Some(999), Duty::LetGo);
     }
 }

@@ -84,10 +84,7 @@ impl Referenced {
         for (name, reference) in pipeline.spec.processor.provider.secrets() {
             provider_secrets.insert(name.clone(), look_up(reference.name.clone(), reference.key.clone()).await?);
         }
-        let mut kafka_secrets = BTreeMap::new();
-        for (secret, reference) in pipeline.spec.kafka.security.secrets() {
-            kafka_secrets.insert(secret, look_up(reference.name.clone(), reference.key.clone()).await?);
-        }
+        let kafka_secrets = Self::read_kafka(pipeline, &look_up).await?;
         let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
         let internal_token = match look_up(internal_secret, INTERNAL_TOKEN_KEY.to_owned()).await? {
             Lookup::Found(token) => token,
@@ -96,6 +93,20 @@ impl Referenced {
         let database_unreachable = None;
         Ok(Self { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
     }
+
+    async fn read_kafka<E, F>(
+        pipeline: &SmsPipeline,
+        look_up: &impl Fn(String, String) -> F,
+    ) -> Result<BTreeMap<KafkaSecret, Lookup>, E>
+    where
+        F: Future<Output = Result<Lookup, E>>,
+    {
+        let mut found = BTreeMap::new();
+        for (secret, reference) in pipeline.spec.kafka.security.secrets() {
+            found.insert(secret, look_up(reference.name.clone(), reference.key.clone()).await?);
+        }
+        Ok(found)
+    }
 }
 
 /// Reads the Secrets that `pipeline` names from the cluster.
@@ -103,6 +114,16 @@ pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Ref
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
     Referenced::read(pipeline, |name, key| look_up(&secrets, &namespace, name, key)).await
+}
+
+/// Reads only those that it takes to reach Kafka.
+pub async fn read_kafka_secrets(
+    client: &Client,
+    pipeline: &SmsPipeline,
+) -> Result<BTreeMap<KafkaSecret, Lookup>, Error> {
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
+    Referenced::read_kafka(pipeline, &|name, key| look_up(&secrets, &namespace, name, key)).await
 }
 
 /// A token that nobody can guess: 244 random bits.

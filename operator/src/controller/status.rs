@@ -7,10 +7,10 @@ use crate::{
     controller::{
         build::processor_selector,
         reasons::{self, Reason},
-        topics::{Problem, Safety, Topics, plan::Difference},
+        topics::{Problem, Safety, Topics, Unready, plan::Difference},
         validate::Invalid,
     },
-    crd::SmsPipelineStatus,
+    crd::{SmsPipelineStatus, TopicStatus},
 };
 
 /// What one reconcile found out.
@@ -21,7 +21,7 @@ pub struct Findings {
     /// Whether the resource could be used; not, for example, when a Secret is missing. Absent when it did not come to that.
     pub usable: Option<Result<(), Unusable>>,
     /// The topics, or why they are not as wanted; absent when it did not come to that.
-    pub topics: Option<Result<Topics, Problem>>,
+    pub topics: Option<Result<Topics, Unready>>,
     /// The two workloads, or why they could not be applied; absent when it did not come to that.
     pub workloads: Option<Result<Workloads, String>>,
     /// Why the database seems to be away, told only while the API is not available.
@@ -101,13 +101,28 @@ pub fn summarize(
     status.conditions = std::iter::once(ready).chain(single).chain(beside).collect();
     status.observed_generation = generation;
     status.selector = processor_selector(pipeline);
-    if let Some(Ok(Topics { topics, .. })) = &findings.topics {
-        status.topics.clone_from(topics);
+    match &findings.topics {
+        Some(Ok(Topics { topics, .. })) => status.topics.clone_from(topics),
+        Some(Err(Unready { problem: Problem::OwnedByAnother { .. }, .. })) => status.topics.clear(),
+        Some(Err(Unready { settled: Some(found), .. })) => remember(&mut status.topics, found),
+        Some(Err(Unready { settled: None, .. })) | None => {}
     }
     if let Some(Ok(workloads)) = &findings.workloads {
         status.replicas = workloads.processor.existing;
     }
     status
+}
+
+/// Adds what was found to the topics that are remembered, so that it is known whose they are should the pipeline go
+/// now. One that is remembered with another id stays as it is: somebody has to look into it.
+fn remember(remembered: &mut Vec<TopicStatus>, found: &[TopicStatus]) {
+    for topic in found {
+        match remembered.iter_mut().find(|remembered| remembered.name == topic.name) {
+            Some(same) if same.topic_id == topic.topic_id => same.partitions = topic.partitions,
+            Some(_) => {}
+            None => remembered.push(topic.clone()),
+        }
+    }
 }
 
 /// Whether the Ready condition is true.
@@ -154,7 +169,7 @@ fn topics_ready(findings: &Findings) -> Finding {
     match &findings.topics {
         None => unknown(),
         Some(Ok(_)) => is(reasons::AS_WANTED, "every topic exists with at least the partitions asked for"),
-        Some(Err(problem)) => {
+        Some(Err(Unready { problem, .. })) => {
             let reason = match problem {
                 Problem::Kafka(
                     kafka::Error::Settings(_)
@@ -165,7 +180,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Login { .. }) => reasons::KAFKA_LOGIN_FAILED,
                 Problem::Kafka(kafka::Error::Tls { .. }) => reasons::KAFKA_TLS_FAILED,
                 Problem::Kafka(kafka::Error::Call { .. }) => reasons::KAFKA_UNREACHABLE,
-                Problem::Kafka(kafka::Error::Topic { .. }) => reasons::TOPIC_REFUSED,
+                Problem::Kafka(kafka::Error::Topic { .. } | kafka::Error::NotAllowed { .. }) => reasons::TOPIC_REFUSED,
                 Problem::Refused(differences) => differences.first().map_or(reasons::TOPICS_DIFFER, Difference::reason),
                 Problem::OwnedByAnother { .. } => reasons::TOPIC_OWNED_BY_ANOTHER,
                 Problem::Pending => reasons::TOPICS_PENDING,

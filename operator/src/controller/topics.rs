@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use kafka::{Admin, Config, Configurable};
 
 use crate::{
-    controller::validate::ValidatedPipeline,
+    controller::validate::ValidatedKafka,
     crd::{GroupProtocol, TopicStatus},
 };
 
@@ -62,6 +62,22 @@ pub struct Topics {
     pub safety: Result<Safety, String>,
 }
 
+/// That the topics are not as wanted.
+#[derive(Debug)]
+pub struct Unready {
+    /// Why.
+    pub problem: Problem,
+    /// Those that are there and as they may be; `None` as long as it is not settled whose they are: until then nobody may
+    /// read or write them.
+    pub settled: Option<Vec<TopicStatus>>,
+}
+
+impl<P: Into<Problem>> From<P> for Unready {
+    fn from(problem: P) -> Self {
+        Self { problem: problem.into(), settled: None }
+    }
+}
+
 /// The settings that keep what is written safe on so many brokers: with three copies or more, a write that only one broker
 /// has is not yet safe.
 pub fn durability(replication_factor: i32) -> BTreeMap<&'static str, String> {
@@ -70,15 +86,32 @@ pub fn durability(replication_factor: i32) -> BTreeMap<&'static str, String> {
 }
 
 /// Makes the topics as wanted and tells how they are then.
-pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topics, Problem> {
-    let (wanted, known) = (&pipeline.topics, &pipeline.known_topics);
-    let unclaimed = match &pipeline.claim {
+pub async fn ensure(admin: &Admin, kafka: &ValidatedKafka) -> Result<Topics, Unready> {
+    let unclaimed = match &kafka.claim {
         Some(claim) => own(admin, claim).await?,
         None => None,
     };
+    let mut found = BTreeMap::new();
+    if let Err(problem) = make(admin, kafka, &mut found).await {
+        if let Problem::Refused(differences) = &problem {
+            found.retain(|topic, _| differences.iter().all(|difference| difference.topic() != topic));
+        }
+        return Err(Unready { problem, settled: Some(statuses(found)) });
+    }
+    let safety = settle(admin, kafka, &found).await.map_err(|error| error.to_string());
+    let safety = safety.map(|mut safety| {
+        safety.notes.extend(unclaimed);
+        safety
+    });
+    Ok(Topics { topics: statuses(found), safety })
+}
+
+/// Makes the topics as wanted; `found` tells how they were seen last, also where that fails.
+async fn make(admin: &Admin, kafka: &ValidatedKafka, found: &mut BTreeMap<String, Found>) -> Result<(), Problem> {
+    let (wanted, known) = (&kafka.topics, &kafka.known_topics);
     let names: Vec<String> = wanted.all().map(|topic| topic.name.clone()).into();
-    let mut found = look(admin, &names).await?;
-    let Plan { create, grow, alter, refused } = plan::plan(wanted, known, &found);
+    *found = look(admin, &names).await?;
+    let Plan { create, grow, alter, refused } = plan::plan(wanted, known, found);
     for topic in &create {
         tracing::info!(topic = topic.name, partitions = topic.partitions, "creating topic");
     }
@@ -96,7 +129,7 @@ pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topic
         admin.alter_configs(alter.into_iter().map(|(topic, set)| (Configurable::Topic(topic), set)).collect()).await?;
     }
     if !create.is_empty() || !grow.is_empty() {
-        found = look(admin, &names).await?;
+        *found = look(admin, &names).await?;
     }
     if !refused.is_empty() {
         return Err(Problem::Refused(refused));
@@ -104,17 +137,16 @@ pub async fn ensure(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Topic
     if found.len() < names.len() {
         return Err(Problem::Pending);
     }
+    Ok(())
+}
+
+fn statuses(found: BTreeMap<String, Found>) -> Vec<TopicStatus> {
     let status = |(name, Found { description, .. }): (String, Found)| TopicStatus {
         name,
         topic_id: description.topic_id,
         partitions: description.partitions,
     };
-    let safety = settle(admin, pipeline, &found).await.map_err(|error| error.to_string());
-    let safety = safety.map(|mut safety| {
-        safety.notes.extend(unclaimed);
-        safety
-    });
-    Ok(Topics { topics: found.into_iter().map(status).collect(), safety })
+    found.into_iter().map(status).collect()
 }
 
 /// Proves that the topics are ours. A user of a Kafka that is not his own may not be allowed to record it, which is
@@ -123,7 +155,9 @@ async fn own(admin: &Admin, claim: &Claim) -> Result<Option<String>, Problem> {
     match owners::claim(admin, claim).await {
         Ok(owner) if owner.uid == claim.claimant.uid => Ok(None),
         Ok(owner) => Err(Problem::OwnedByAnother { prefix: claim.prefix.clone(), owner }),
-        Err(error @ kafka::Error::Topic { .. }) => Ok(Some(format!("whose the topics are is not recorded: {error}"))),
+        Err(error @ kafka::Error::NotAllowed { .. }) => {
+            Ok(Some(format!("whose the topics are is not recorded: {error}")))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -132,22 +166,22 @@ async fn own(admin: &Admin, claim: &Claim) -> Result<Option<String>, Problem> {
 /// not his own may not be allowed to read them, which is no reason to hold up his pipeline.
 async fn settle(
     admin: &Admin,
-    pipeline: &ValidatedPipeline,
+    kafka: &ValidatedKafka,
     topics: &BTreeMap<String, Found>,
 ) -> Result<Safety, kafka::Error> {
     let Some(broker) = topics.values().find_map(|topic| topic.description.leader) else {
         return Err(kafka::Error::Call { call: "DescribeConfigs", reason: "no partition has a leader".to_owned() });
     };
     let broker = one(admin, Configurable::Broker(broker)).await?;
-    if pipeline.group_protocol == GroupProtocol::Consumer {
-        let group = Configurable::Group(pipeline.consumer_group.clone());
+    if kafka.group_protocol == GroupProtocol::Consumer {
+        let group = Configurable::Group(kafka.consumer_group.clone());
         let settings = group::differing(&broker, &one(admin, group.clone()).await?);
         if !settings.is_empty() {
-            tracing::info!(group = pipeline.consumer_group, ?settings, "setting what differs");
+            tracing::info!(group = kafka.consumer_group, ?settings, "setting what differs");
             admin.alter_configs(BTreeMap::from([(group, settings)])).await?;
         }
     }
-    Ok(safety::judge(&broker, topics, pipeline.group_protocol))
+    Ok(safety::judge(&broker, topics, kafka.group_protocol))
 }
 
 async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Error> {
@@ -157,9 +191,9 @@ async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Err
 /// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer
 /// the topic that the status remembers is somebody else's and stays, and so do all when another pipeline owns them.
 /// Kafka deletes by name, so that between the look and the deletion a moment is left in which a topic can be replaced.
-pub async fn delete(admin: &Admin, pipeline: &ValidatedPipeline) -> Result<Vec<String>, kafka::Error> {
-    let (wanted, remembered) = (&pipeline.topics, &pipeline.known_topics.remembered);
-    if let Some(claim) = &pipeline.claim
+pub async fn delete(admin: &Admin, kafka: &ValidatedKafka) -> Result<Vec<String>, kafka::Error> {
+    let (wanted, remembered) = (&kafka.topics, &kafka.known_topics.remembered);
+    if let Some(claim) = &kafka.claim
         && !owners::is_owner(admin, claim).await?
     {
         return Ok(Vec::new());

@@ -18,19 +18,15 @@ use crate::{
         build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
-        topics::{
-            durability,
-            owners::Claim,
-            plan::{ACCEPT_TOPICS, KnownTopics},
-        },
+        topics::durability,
     },
     crd::{
-        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, DatabaseSecretRef, GroupProtocol, HttpRoute, Ingress,
-        KafkaSecurity, NumberValidation, OnDelete, OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit,
-        RetryFailed, SmsPipeline, Topics,
+        ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, DatabaseSecretRef, HttpRoute, Ingress, NumberValidation,
+        OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed, SmsPipeline, Topics,
     },
 };
 
+pub use kafka::{ValidatedKafka, settings as kafka_settings};
 pub use pod_options::PodOptions;
 pub use secrets::Invalid;
 
@@ -51,22 +47,8 @@ pub struct ValidatedPipeline {
     pub database_url: DatabaseSecretRef,
     /// Token of internal calls.
     pub internal_token: Sensitive,
-    /// How Kafka is reached, with what the Secrets hold.
-    pub kafka: ::kafka::Settings,
-    /// Where the Secrets for it are.
-    pub kafka_security: KafkaSecurity,
-    /// How processors share the partitions.
-    pub group_protocol: GroupProtocol,
-    /// The topics that should exist.
-    pub topics: WantedTopics,
-    /// Which topics it has used so far.
-    pub known_topics: KnownTopics,
-    /// Its claim to the topics; `None` in local mode.
-    pub claim: Option<Claim>,
-    /// Whether the topics go with the pipeline.
-    pub on_delete: OnDelete,
-    /// The consumer group of the processors.
-    pub consumer_group: String,
+    /// What it wants of Kafka.
+    pub kafka: ValidatedKafka,
     /// The HTTP API.
     pub api: Workload,
     /// Who may use the API.
@@ -193,14 +175,7 @@ pub fn validate(
         database,
         database_url: spec.database.url_secret_ref.clone(),
         internal_token: referenced.internal_token.clone(),
-        kafka: kafka::settings(&spec.kafka, &referenced.kafka_secrets)?,
-        kafka_security: spec.kafka.security.clone(),
-        group_protocol: spec.kafka.group_protocol,
-        consumer_group: consumer_group(&spec.kafka.topics),
-        topics: WantedTopics::from(&spec.kafka.topics),
-        known_topics: known_topics(pipeline),
-        claim: Claim::of(pipeline),
-        on_delete: spec.kafka.topics.on_delete,
+        kafka: ValidatedKafka::new(pipeline, kafka::settings(&spec.kafka, &referenced.kafka_secrets)?),
         api: Workload {
             replicas: api_replicas(&spec.api),
             image: spec.api.image.clone().unwrap_or_else(|| images.api.clone()),
@@ -231,14 +206,6 @@ pub fn validate(
         name,
         namespace,
     })
-}
-
-/// Which topics the pipeline has used so far.
-fn known_topics(pipeline: &SmsPipeline) -> KnownTopics {
-    KnownTopics {
-        remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
-        accepted: pipeline.annotated(ACCEPT_TOPICS),
-    }
 }
 
 fn api_replicas(spec: &ApiWorkload) -> Replicas {
@@ -315,7 +282,7 @@ mod tests {
     #[test]
     fn topics_are_named_as_the_decision_record_names_them() {
         let validated = validated(&pipeline());
-        let names: Vec<_> = validated.topics.all().map(|topic| topic.name.clone()).into();
+        let names: Vec<_> = validated.kafka.topics.all().map(|topic| topic.name.clone()).into();
         assert_eq!(names, ["sms.requests", "sms.high-priority", "sms.low-priority", "sms-requests-dlq"]);
     }
 
@@ -326,14 +293,6 @@ mod tests {
             let found = wanted.requests.config.get("min.insync.replicas").map(String::as_str);
             assert_eq!(found, expected, "replication factor {replication_factor}");
         }
-    }
-
-    #[test]
-    fn accepted_topics_are_told_by_an_annotation() {
-        let mut pipeline = pipeline();
-        pipeline.annotations_mut().insert(ACCEPT_TOPICS.to_owned(), "AAAA, BBBB,".to_owned());
-        let accepted = known_topics(&pipeline).accepted;
-        assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), ["AAAA", "BBBB"]);
     }
 
     #[test]

@@ -82,8 +82,8 @@ fn is_final(error: &KafkaError) -> bool {
 
 fn failure(error: &KafkaError, call: &'static str, topic: &str) -> Error {
     let reason = error.to_string();
-    if is_final(error) {
-        return Error::Topic { call, topic: topic.to_owned(), reason };
+    match error.rdkafka_error_code() {
+        Some(code) if is_final(error) => Error::refused(call, topic.to_owned(), code, reason),
+        Some(_) | None => Error::Call { call, reason },
     }
-    Error::Call { call, reason }
 }

@@ -123,10 +123,11 @@ pub(crate) fn describe_configs(
 unsafe fn refusal(resource: *const rd_kafka_ConfigResource_t, call: &'static str) -> Result<(), Error> {
     // SAFETY: promised by the caller.
     unsafe {
-        if rd_kafka_ConfigResource_error(resource) == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        let code = rd_kafka_ConfigResource_error(resource);
+        if code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Ok(());
         }
-        let (topic, reason) = (rd_kafka_ConfigResource_name(resource), rd_kafka_ConfigResource_error_string(resource));
-        Err(Error::Topic { call, topic: text(topic), reason: text(reason) })
+        let (name, reason) = (rd_kafka_ConfigResource_name(resource), rd_kafka_ConfigResource_error_string(resource));
+        Err(Error::refused(call, text(name), code.into(), text(reason)))
     }
 }

@@ -25,6 +25,10 @@ pub(super) async fn leave(
     let name = desired.metadata.name.clone().unwrap_or_default();
     if is_held_by_us_alone(managed) {
         let live = api.get(&name).await?;
+        if live.data["spec"]["replicas"] == 0 {
+            // We have stopped it, and an autoscaler leaves alone what is at zero: it begins anew with as many as at first.
+            return Ok(());
+        }
         let handover = json!({
             "apiVersion": live.types.as_ref().map(|types| &types.api_version),
             "kind": live.types.as_ref().map(|types| &types.kind),

@@ -10,7 +10,7 @@ use crate::{
 
 /// The environment variables that say how Kafka is reached.
 pub(super) fn environment(pipeline: &ValidatedPipeline) -> Vec<(&'static str, String)> {
-    let (settings, spec) = (&pipeline.kafka, &pipeline.kafka_security);
+    let (settings, spec) = (&pipeline.kafka.settings, &pipeline.kafka.security);
     let mut variables = vec![("KAFKA_BOOTSTRAP_SERVERS", settings.bootstrap_servers.clone())];
     if settings.security == kafka::Security::default() {
         return variables;
@@ -37,7 +37,7 @@ pub(super) fn environment(pipeline: &ValidatedPipeline) -> Vec<(&'static str, St
 
 /// The Secrets to mount: what they are for, and their names.
 pub(super) fn secrets(pipeline: &ValidatedPipeline) -> impl Iterator<Item = (Cow<'static, str>, String)> {
-    let spec = &pipeline.kafka_security;
+    let spec = &pipeline.kafka.security;
     names(spec).into_iter().map(|name| (purpose(spec, name).into(), name.to_owned()))
 }
 
@@ -53,7 +53,7 @@ fn names(spec: &KafkaSecurity) -> BTreeSet<&str> {
 
 /// What the Secrets hold that a client of Kafka reads only once.
 pub(super) fn values(pipeline: &ValidatedPipeline) -> impl Iterator<Item = &str> {
-    let security = &pipeline.kafka.security;
+    let security = &pipeline.kafka.settings.security;
     let sources = [&security.ca, &security.certificate, &security.key, &security.username_file, &security.password];
     sources.into_iter().map(|source| match source {
         Some(kafka::Source::Value(value)) => value.as_str(),

@@ -181,7 +181,7 @@ fn spread(options: &PodOptions, pods: &LabelSelector) -> Vec<TopologySpreadConst
 fn variables(pipeline: &ValidatedPipeline, pod: &Pod) -> Vec<EnvVar> {
     let mut variables: Vec<_> = pod.environment.iter().map(|(name, value)| environment(name, value)).collect();
     variables.extend(kafka::environment(pipeline).into_iter().map(|(name, value)| environment(name, value)));
-    let topics = &pipeline.topics;
+    let topics = &pipeline.kafka.topics;
     for (name, topic) in [
         ("REQUESTS_TOPIC", &topics.requests),
         ("HIGH_PRIORITY_TOPIC", &topics.high_priority),

@@ -16,7 +16,7 @@ const EXIT_MARGIN_SECONDS: u64 = 5;
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let internal = &pipeline.names.internal_secret;
-    let group_protocol = match pipeline.group_protocol {
+    let group_protocol = match pipeline.kafka.group_protocol {
         GroupProtocol::Consumer => "consumer",
         GroupProtocol::Classic => "classic",
     };
@@ -41,7 +41,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
             command: vec!["sms-processor"],
             ports: vec![METRICS_PORT],
             environment: [
-                ("CONSUMER_GROUP", pipeline.consumer_group.clone()),
+                ("CONSUMER_GROUP", pipeline.kafka.consumer_group.clone()),
                 ("GROUP_PROTOCOL", group_protocol.to_owned()),
                 ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
                 ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),

@@ -18,7 +18,7 @@ pub(super) fn of_api(pipeline: &ValidatedPipeline) -> String {
 /// Of the processors: how Kafka is reached; they follow their provider's Secrets and the token by themselves. `None` where
 /// that takes no Secret.
 pub(super) fn of_processor(pipeline: &ValidatedPipeline) -> Option<String> {
-    pipeline.kafka_security.secrets().next()?;
+    pipeline.kafka.security.secrets().next()?;
     Some(version(pipeline, kafka::values(pipeline)))
 }
 

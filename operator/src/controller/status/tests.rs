@@ -1,5 +1,5 @@
 use super::*;
-use crate::crd::TopicStatus;
+use crate::{controller::topics::owners::Claimant, crd::TopicStatus};
 
 fn findings() -> Findings {
     let running = WorkloadState { desired: 2, existing: 2, ready: 2, detail: None };
@@ -173,4 +173,41 @@ fn what_could_not_be_found_out_stays_as_it_was() {
     let away = Findings { topics: Some(Err(error.into())), ..findings() };
     let second = summarize("notifications", Some(1), Some(&first), &away, at(20));
     assert_eq!(second.topics, first.topics);
+}
+
+fn topic(name: &str, topic_id: &str, partitions: i32) -> TopicStatus {
+    TopicStatus { name: name.to_owned(), topic_id: topic_id.to_owned(), partitions }
+}
+
+fn topics_after(before: &[TopicStatus], unready: Unready) -> Vec<TopicStatus> {
+    let before = SmsPipelineStatus { topics: before.to_vec(), ..SmsPipelineStatus::default() };
+    let findings = Findings { topics: Some(Err(unready)), ..findings() };
+    summarize("notifications", Some(1), Some(&before), &findings, at(0)).topics
+}
+
+#[test]
+fn topics_that_exist_are_remembered_although_others_do_not_yet() {
+    let unready =
+        Unready { problem: Problem::Pending, settled: Some(vec![topic("a", "AAAA", 6), topic("b", "BBBB", 6)]) };
+    let remembered = topics_after(&[topic("a", "AAAA", 3), topic("c", "CCCC", 1)], unready);
+    assert_eq!(remembered, [topic("a", "AAAA", 6), topic("c", "CCCC", 1), topic("b", "BBBB", 6)]);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_does_not_push_out_the_one_that_is_remembered() {
+    let unready = Unready { problem: Problem::Pending, settled: Some(vec![topic("a", "BBBB", 6)]) };
+    assert_eq!(topics_after(&[topic("a", "AAAA", 3)], unready), [topic("a", "AAAA", 3)]);
+}
+
+#[test]
+fn topics_of_another_pipeline_are_not_remembered() {
+    let owner = Claimant {
+        uid: "uid".to_owned(),
+        namespace: "default".to_owned(),
+        name: "other".to_owned(),
+        created_at: Time(at(0)),
+        installation: None,
+    };
+    let unready = Unready::from(Problem::OwnedByAnother { prefix: "sms".to_owned(), owner });
+    assert_eq!(topics_after(&[topic("a", "AAAA", 3)], unready), []);
 }

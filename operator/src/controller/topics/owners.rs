@@ -6,11 +6,14 @@
 //! log. That is sound because the log has one order for all: whoever has written its claim and then read to the end has
 //! seen every claim before its own, and none can ever come before it later. A claim is written once and not again as
 //! long as it stands, so an owner stays the owner until its claim is taken back. No clock is compared.
+//!
+//! A claim whose pipeline went while no operator looked stands until somebody says that it is gone: the operator of that
+//! installation, which finds no such object any more, or a person, with the annotation [`TAKE_TOPICS_FROM`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kafka::{Admin, Entry, NewTopic};
+use kafka::{Admin, Configurable, Entry, NewTopic};
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,9 @@ use crate::crd::SmsPipeline;
 
 /// The topic that holds the claims.
 pub const OWNERS_TOPIC: &str = "__smspipeline_owners";
+
+const POLICY: &str = "cleanup.policy";
+const COMPACT: &str = "compact";
 
 /// The annotation that takes topics over from pipelines that are gone: their uids, separated by commas.
 pub const TAKE_TOPICS_FROM: &str = "smspipeline.dev/take-topics-from";
@@ -35,6 +41,9 @@ pub struct Claimant {
     pub name: String,
     /// When it was created, for people.
     pub created_at: Time,
+    /// The uid of the Lease of the operator that looks after it: whoever has the same one sees the same objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<String>,
 }
 
 /// What a pipeline claims.
@@ -62,33 +71,37 @@ impl Claim {
                 namespace: pipeline.namespace().unwrap_or_default(),
                 name: pipeline.name_any(),
                 created_at,
+                installation: None,
             },
             take_from: pipeline.annotated(TAKE_TOPICS_FROM),
             replication_factor: topics.replication_factor,
         })
     }
+}
 
-    fn key(&self, uid: &str) -> String {
-        format!("{}/{uid}", self.prefix)
-    }
+fn key(prefix: &str, uid: &str) -> String {
+    format!("{prefix}/{uid}")
 }
 
 /// Claims the topics unless that is done already, and tells who owns them.
 pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Error> {
-    let mut standing = read(admin, claim).await?;
+    let (made, mut standing) = read(admin, claim).await?;
     let gone: Vec<String> =
         standing.iter().map(|claimant| claimant.uid.clone()).filter(|uid| claim.take_from.contains(uid)).collect();
     for uid in &gone {
         tracing::info!(prefix = claim.prefix, uid, "taking topics over from a pipeline that is gone");
-        admin.append_to_log(OWNERS_TOPIC, &claim.key(uid), None).await?;
+        admin.append_to_log(OWNERS_TOPIC, &key(&claim.prefix, uid), None).await?;
     }
     let is_claimed = standing.iter().any(|claimant| claimant.uid == claim.claimant.uid);
     if !is_claimed {
         let value = serde_json::json!(claim.claimant).to_string();
-        admin.append_to_log(OWNERS_TOPIC, &claim.key(&claim.claimant.uid), Some(&value)).await?;
+        if made == Made::Before {
+            keep_forever(admin).await?;
+        }
+        admin.append_to_log(OWNERS_TOPIC, &key(&claim.prefix, &claim.claimant.uid), Some(&value)).await?;
     }
     if !is_claimed || !gone.is_empty() {
-        standing = read(admin, claim).await?;
+        standing = read(admin, claim).await?.1;
     }
     let owner = standing.into_iter().next();
     owner.ok_or_else(|| kafka::Error::Call { call: "Fetch", reason: "the claim was taken back meanwhile".to_owned() })
@@ -97,25 +110,59 @@ pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Erro
 /// Whether it is on record that the topics are the claimant's. To use topics without a record is a choice; to delete them
 /// is none, because they may be somebody else's.
 pub async fn is_owner(admin: &Admin, claim: &Claim) -> Result<bool, kafka::Error> {
-    let standing = read(admin, claim).await?;
+    let (_, standing) = read(admin, claim).await?;
     Ok(standing.first().is_some_and(|owner| owner.uid == claim.claimant.uid))
 }
 
-/// Takes the claim back: the next one in the log is the owner then.
-pub async fn release(admin: &Admin, claim: &Claim) -> Result<(), kafka::Error> {
-    admin.append_to_log(OWNERS_TOPIC, &claim.key(&claim.claimant.uid), None).await
+/// Takes back the claim of the pipeline with this uid: the next one in the log is the owner then.
+pub async fn release(admin: &Admin, prefix: &str, uid: &str) -> Result<(), kafka::Error> {
+    // To write to a topic that is not there can make the broker create it, with its own settings.
+    if admin.describe_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
+        return Ok(());
+    }
+    admin.append_to_log(OWNERS_TOPIC, &key(prefix, uid), None).await
 }
 
-async fn read(admin: &Admin, claim: &Claim) -> Result<Vec<Claimant>, kafka::Error> {
+/// Claims must not expire where somebody else has made the topic. Who may not see to that may still claim.
+async fn keep_forever(admin: &Admin) -> Result<(), kafka::Error> {
+    let topic = Configurable::Topic(OWNERS_TOPIC.to_owned());
+    let found = match admin.describe_configs(vec![topic.clone()]).await {
+        Ok(mut found) => found.pop().unwrap_or_default(),
+        Err(kafka::Error::NotAllowed { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if found.get(POLICY).is_some_and(|policy| policy == COMPACT) {
+        return Ok(());
+    }
+    let compact = BTreeMap::from([(POLICY, COMPACT.to_owned())]);
+    match admin.alter_configs(BTreeMap::from([(topic, compact)])).await {
+        Err(error @ kafka::Error::NotAllowed { .. }) => {
+            tracing::warn!(topic = OWNERS_TOPIC, %error, "claims can expire: set cleanup.policy=compact");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Whether the topic was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Before,
+    Now,
+}
+
+async fn read(admin: &Admin, claim: &Claim) -> Result<(Made, Vec<Claimant>), kafka::Error> {
+    let mut made = Made::Before;
     if admin.describe_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
         admin.create_topics(&[topic(claim.replication_factor)]).await?;
+        made = Made::Now;
     }
-    Ok(standing(&claim.prefix, admin.read_log(OWNERS_TOPIC).await?))
+    Ok((made, standing(&claim.prefix, admin.read_log(OWNERS_TOPIC).await?)))
 }
 
 fn topic(replication_factor: i32) -> NewTopic {
     let mut config = durability(replication_factor);
-    config.insert("cleanup.policy", "compact".to_owned());
+    config.insert(POLICY, COMPACT.to_owned());
     NewTopic { name: OWNERS_TOPIC.to_owned(), partitions: 1, replication_factor, config }
 }
 
@@ -142,7 +189,8 @@ mod tests {
 
     fn claimant(uid: &str) -> Claimant {
         let created_at = Time(jiff::Timestamp::UNIX_EPOCH);
-        Claimant { uid: uid.to_owned(), namespace: "default".to_owned(), name: uid.to_owned(), created_at }
+        let (namespace, name) = ("default".to_owned(), uid.to_owned());
+        Claimant { uid: uid.to_owned(), namespace, name, created_at, installation: None }
     }
 
     fn text(uid: &str) -> String {

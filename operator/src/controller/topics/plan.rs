@@ -88,6 +88,16 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// The name of the topic.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Recreated { topic, .. }
+            | Self::Vanished { topic, .. }
+            | Self::ReplicationFactor { topic, .. }
+            | Self::Growth { topic, .. } => topic,
+        }
+    }
+
     /// The reason that the condition tells.
     pub fn reason(&self) -> Reason {
         match self {

@@ -9,19 +9,21 @@ use super::*;
 use crate::controller::fixtures::{self, pipeline};
 
 /// The quickstart pipeline as an object of a cluster with this uid.
-fn validated(uid: &str) -> ValidatedPipeline {
+fn validated(uid: &str) -> ValidatedKafka {
     let mut pipeline = pipeline();
     pipeline.metadata.uid = Some(uid.to_owned());
     pipeline.metadata.creation_timestamp = serde_json::from_str(r#""2026-01-01T00:00:00Z""#).expect("a time");
-    fixtures::validated(&pipeline)
+    fixtures::validated(&pipeline).kafka
 }
 
-async fn until_ensured(admin: &Admin, pipeline: &ValidatedPipeline) -> Vec<TopicStatus> {
+async fn until_ensured(admin: &Admin, kafka: &ValidatedKafka) -> Vec<TopicStatus> {
     loop {
-        match ensure(admin, pipeline).await {
+        match ensure(admin, kafka).await {
             Ok(found) => return found.topics,
-            Err(Problem::Pending) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            Err(problem) => panic!("{problem}"),
+            Err(Unready { problem: Problem::Pending, .. }) => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            Err(Unready { problem, .. }) => panic!("{problem}"),
         }
     }
 }
@@ -81,7 +83,9 @@ async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
     owner.known_topics.remembered = until_ensured(&admin, &owner).await;
     other.known_topics.remembered.clone_from(&owner.known_topics.remembered);
 
-    let refused = ensure(&admin, &other).await.expect_err("they are somebody else's").to_string();
+    let refused = ensure(&admin, &other).await.expect_err("they are somebody else's");
+    assert!(refused.settled.is_none());
+    let refused = refused.problem.to_string();
     assert!(refused.contains("default/notifications (uid owner)"), "{refused}");
     assert_eq!(delete(&admin, &other).await.expect("nothing to do"), Vec::<String>::new());
 
@@ -97,7 +101,7 @@ async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
     let left = admin.describe_topics(vec![recreated.name.clone()]).await.expect("an answer");
     assert!(left.contains_key(&recreated.name));
 
-    owners::release(&admin, owner.claim.as_ref().expect("a claim")).await.expect("the claim is taken back");
+    owners::release(&admin, "sms", "owner").await.expect("the claim is taken back");
     other.known_topics.remembered.clear();
     assert_eq!(until_ensured(&admin, &other).await.len(), 4);
 }

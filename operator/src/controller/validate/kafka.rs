@@ -1,17 +1,72 @@
-//! How to reach Kafka, with every secret proven to be there.
+//! What a pipeline wants of Kafka, and how to reach it, with every secret proven to be there.
 
 use std::collections::BTreeMap;
 
 use kafka::{Mechanism, Protocol, Security, Settings, Source};
 
-use super::secrets::{Invalid, text};
+use kube::ResourceExt;
+
+use super::{
+    WantedTopics, consumer_group,
+    secrets::{Invalid, text},
+};
 use crate::{
-    controller::dereference::Lookup,
-    crd::{Kafka, KafkaProtocol, KafkaSecret, SaslMechanism},
+    controller::{
+        dereference::Lookup,
+        topics::{
+            owners::Claim,
+            plan::{ACCEPT_TOPICS, KnownTopics},
+        },
+    },
+    crd::{GroupProtocol, Kafka, KafkaProtocol, KafkaSecret, KafkaSecurity, SaslMechanism, SmsPipeline},
 };
 
+/// What a pipeline wants of Kafka. Nothing else of it is needed to let it go.
+#[derive(Clone, Debug)]
+pub struct ValidatedKafka {
+    /// Namespace of the pipeline.
+    pub namespace: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// How the brokers are reached, with what the Secrets hold.
+    pub settings: Settings,
+    /// Where the Secrets for it are.
+    pub security: KafkaSecurity,
+    /// How processors share the partitions.
+    pub group_protocol: GroupProtocol,
+    /// The consumer group of the processors.
+    pub consumer_group: String,
+    /// The topics that should exist.
+    pub topics: WantedTopics,
+    /// Which topics it has used so far.
+    pub known_topics: KnownTopics,
+    /// Its claim to the topics; `None` in local mode.
+    pub claim: Option<Claim>,
+}
+
+impl ValidatedKafka {
+    /// With brokers that are reached by `settings`.
+    pub fn new(pipeline: &SmsPipeline, settings: Settings) -> Self {
+        let spec = &pipeline.spec.kafka;
+        Self {
+            namespace: pipeline.namespace().unwrap_or_default(),
+            pipeline: pipeline.name_any(),
+            settings,
+            security: spec.security.clone(),
+            group_protocol: spec.group_protocol,
+            consumer_group: consumer_group(&spec.topics),
+            topics: WantedTopics::from(&spec.topics),
+            known_topics: KnownTopics {
+                remembered: pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default(),
+                accepted: pipeline.annotated(ACCEPT_TOPICS),
+            },
+            claim: Claim::of(pipeline),
+        }
+    }
+}
+
 /// The settings of a client, with the values that the Secrets hold.
-pub(super) fn settings(spec: &Kafka, found: &BTreeMap<KafkaSecret, Lookup>) -> Result<Settings, Invalid> {
+pub fn settings(spec: &Kafka, found: &BTreeMap<KafkaSecret, Lookup>) -> Result<Settings, Invalid> {
     let mut security = Security {
         protocol: match spec.security.protocol {
             KafkaProtocol::Plaintext => Protocol::Plaintext,
@@ -84,6 +139,14 @@ mod tests {
         let refused = with(secret, found).expect_err("not usable");
         assert_eq!(refused.to_string(), expected);
         assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+    }
+
+    #[test]
+    fn accepted_topics_are_told_by_an_annotation() {
+        let mut pipeline = pipeline();
+        pipeline.annotations_mut().insert(ACCEPT_TOPICS.to_owned(), "AAAA, BBBB,".to_owned());
+        let kafka = ValidatedKafka::new(&pipeline, Settings::plaintext("127.0.0.1:9092"));
+        assert_eq!(kafka.known_topics.accepted.iter().collect::<Vec<_>>(), ["AAAA", "BBBB"]);
     }
 
     #[test]
