@@ -29,6 +29,7 @@ pub struct Cluster {
     pub namespace: String,
     /// A client with every right.
     pub client: Client,
+    kubeconfig: PathBuf,
     folder: TempDir,
 }
 
@@ -36,24 +37,31 @@ impl Cluster {
     /// A new namespace on an API server that knows the CRD.
     pub async fn namespace() -> Self {
         static CRD: OnceCell<()> = OnceCell::const_new();
-        let environment = Environment::get();
-        let kubeconfig = Kubeconfig::read_from(&environment.kubeconfig).expect("a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        let cluster = Self::on(&Environment::get().kubeconfig).await;
+        CRD.get_or_init(async || cluster.install_crd()).await;
+        cluster
+    }
+
+    /// A new namespace on the API server of this kubeconfig, which need not know the CRD.
+    pub async fn on(kubeconfig: &Path) -> Self {
+        let read = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
         let client = Client::try_from(config.expect("a usable kubeconfig")).expect("a client");
         let namespace = unique("test-");
         let mut object = Namespace::default();
         object.metadata.name = Some(namespace.clone());
         let namespaces = Api::<Namespace>::all(client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("the namespace is created");
-        let cluster = Self { namespace, client, folder: tempfile::tempdir().expect("a temporary folder") };
-        CRD.get_or_init(async || {
-            let crd = repository().join("crds/smspipelines.yaml");
-            cluster.kubectl(&["apply", "--server-side", "-f", &crd.display().to_string()]);
-            let established = "--for=condition=Established";
-            cluster.kubectl(&["wait", established, "crd/smspipelines.smspipeline.dev", "--timeout=30s"]);
-        })
-        .await;
-        cluster
+        let (kubeconfig, folder) = (kubeconfig.to_owned(), tempfile::tempdir().expect("a temporary folder"));
+        Self { namespace, client, kubeconfig, folder }
+    }
+
+    /// Makes the CRD known to the API server.
+    pub fn install_crd(&self) {
+        let crd = repository().join("crds/smspipelines.yaml");
+        self.kubectl(&["apply", "--server-side", "-f", &crd.display().to_string()]);
+        let established = "--for=condition=Established";
+        self.kubectl(&["wait", established, "crd/smspipelines.smspipeline.dev", "--timeout=30s"]);
     }
 
     /// Runs kubectl in the namespace and gives what it printed; it must succeed.
@@ -69,7 +77,7 @@ impl Cluster {
         let environment = Environment::get();
         Command::new(&environment.kubectl)
             .arg("--kubeconfig")
-            .arg(&environment.kubeconfig)
+            .arg(&self.kubeconfig)
             .args(["--namespace", &self.namespace])
             .args(arguments)
             .output()
@@ -91,15 +99,14 @@ impl Cluster {
 
     /// Runs the operator for this namespace.
     pub fn operator(&self) -> Binary {
-        let environment = Environment::get();
-        self.operator_with(
-            &environment.kubeconfig,
-            &BTreeMap::from([
-                ("WATCH_NAMESPACE".to_owned(), self.namespace.clone()),
-                ("API_IMAGE".to_owned(), "sms-api:test".to_owned()),
-                ("PROCESSOR_IMAGE".to_owned(), "sms-processor:test".to_owned()),
-            ]),
-        )
+        let mut variables = operator_settings();
+        variables.insert("WATCH_NAMESPACE".to_owned(), self.namespace.clone());
+        self.operator_with(&self.kubeconfig, &variables)
+    }
+
+    /// Runs the operator for all namespaces of the API server.
+    pub fn operator_for_all_namespaces(&self) -> Binary {
+        self.operator_with(&self.kubeconfig, &operator_settings())
     }
 
     /// Runs the operator with a kubeconfig and an environment of its own.
@@ -142,6 +149,11 @@ impl Cluster {
     /// How long anything on the API server may take that is no question of seconds: garbage collection for
     /// a young CRD waits for the collector to discover it.
     pub const PATIENCE: Duration = Duration::from_secs(90);
+}
+
+fn operator_settings() -> BTreeMap<String, String> {
+    let images = [("API_IMAGE", "sms-api:test"), ("PROCESSOR_IMAGE", "sms-processor:test")];
+    images.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// The root of the repository.

@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod crashes;
 mod delivery;
+mod disturbances;
 mod ingest;
 mod leadership;
 mod objects;

@@ -34,23 +34,24 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub struct ControlPlane {
     /// In the order in which they stop: each before what it talks to.
-    servers: Vec<Server>,
-    kubeconfig: PathBuf,
-    kubectl: PathBuf,
-    _claim: Claim,
+    controllers: Server,
+    api_server: Server,
+    etcd: Server,
+    plan: components::Plan,
+    binaries: KubernetesBinaries,
+    claim: Claim,
 }
 
 impl ControlPlane {
     /// Starts it in `folder`, with an empty etcd, and returns when it serves and the controllers work.
     pub fn start(binaries: &KubernetesBinaries, folder: &Path) -> Result<ControlPlane, Error> {
         let claim = Claim::on(folder)?;
-        let folder = claim.folder().to_owned();
         let mut attempt = 1;
         loop {
             match start_servers(binaries, &claim) {
-                Ok(servers) => {
-                    let (kubeconfig, kubectl) = (folder.join("kubeconfig"), binaries.program("kubectl"));
-                    return Ok(ControlPlane { servers, kubeconfig, kubectl, _claim: claim });
+                Ok(([controllers, api_server, etcd], plan)) => {
+                    let binaries = binaries.clone();
+                    return Ok(ControlPlane { controllers, api_server, etcd, plan, binaries, claim });
                 }
                 Err(Error::Start { log, .. }) if attempt < ATTEMPTS && lost_its_port(&log) => attempt += 1,
                 Err(error) => return Err(error),
@@ -59,18 +60,30 @@ impl ControlPlane {
     }
 
     /// The administrator's kubeconfig.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.plan.kubeconfig()
     }
 
     /// The kubectl that belongs to it.
-    pub fn kubectl(&self) -> &Path {
-        &self.kubectl
+    pub fn kubectl(&self) -> PathBuf {
+        self.binaries.program("kubectl")
+    }
+
+    /// Kills the API server, as a crash would. [`ControlPlane::restart_api_server`] brings it back.
+    pub fn kill_api_server(&mut self) {
+        self.api_server.kill();
+    }
+
+    /// Stops the API server if it runs, starts it again on the same port with the same data, and returns when it serves.
+    pub fn restart_api_server(&mut self) -> Result<(), Error> {
+        self.api_server.stop();
+        self.api_server = start_api_server(&self.binaries, &self.plan, &self.claim)?;
+        Ok(())
     }
 
     /// Stops all of it.
     pub fn stop(&mut self) {
-        for server in &mut self.servers {
+        for server in [&mut self.controllers, &mut self.api_server, &mut self.etcd] {
             server.stop();
         }
     }
@@ -78,49 +91,57 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        // A Vec would drop its elements in the same order; this says that the order matters.
+        // Fields are dropped in the same order; this says that the order matters.
         self.stop();
     }
 }
 
-fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<Vec<Server>, Error> {
-    let folder = claim.folder();
+fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<([Server; 3], components::Plan), Error> {
     let plan = components::Plan {
-        folder,
+        folder: claim.folder().to_owned(),
         etcd_port: ports::free_port()?,
         etcd_peer_port: ports::free_port()?,
         api_port: ports::free_port()?,
     };
     prepare(&plan)?;
-    let start = |name: &str, command: Command| {
-        claim.end_orphan(name)?;
-        let mut settings = ServerSettings::new(name, command, folder.join(format!("{name}.log")));
-        settings.stop_within = Duration::from_secs(5); // nothing here outlives the run
-        let server = Server::start(settings)?;
-        claim.remember(name, server.pid())?;
-        Ok::<Server, Error>(server)
-    };
-    let kubectl = |arguments: &[&str]| {
-        let mut command = Command::new(binaries.program("kubectl"));
-        tool::output(command.arg("--kubeconfig").arg(plan.kubeconfig()).args(arguments)).map(drop)
-    };
-    let listens = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(drop);
-
-    let mut etcd = start("etcd", plan.etcd(&binaries.program("etcd")))?;
+    let mut etcd = start(claim, "etcd", plan.etcd(&binaries.program("etcd")))?;
     etcd.wait_until(READY_WITHIN, |_| listens(plan.etcd_port))?;
-    let mut api_server = start("kube-apiserver", plan.api_server(&binaries.program("kube-apiserver")))?;
-    api_server.wait_until(READY_WITHIN, |_| listens(plan.api_port))?;
-    // The certificate is there before the port is.
-    api_server.wait_until(READY_WITHIN, |_| kubectl(&["get", "--raw", "/readyz"]))?;
-    let mut controllers =
-        start("kube-controller-manager", plan.controller_manager(&binaries.program("kube-controller-manager")))?;
+    let api_server = start_api_server(binaries, &plan, claim)?;
+    let program = binaries.program("kube-controller-manager");
+    let mut controllers = start(claim, "kube-controller-manager", plan.controller_manager(&program))?;
     // Made by a controller, and without it the API server refuses Pods.
-    controllers.wait_until(READY_WITHIN, |_| kubectl(&["get", "serviceaccount", "default"]))?;
-    Ok(vec![controllers, api_server, etcd])
+    controllers.wait_until(READY_WITHIN, |_| kubectl(binaries, &plan, &["get", "serviceaccount", "default"]))?;
+    Ok(([controllers, api_server, etcd], plan))
+}
+
+fn start_api_server(binaries: &KubernetesBinaries, plan: &components::Plan, claim: &Claim) -> Result<Server, Error> {
+    let mut server = start(claim, "kube-apiserver", plan.api_server(&binaries.program("kube-apiserver")))?;
+    server.wait_until(READY_WITHIN, |_| listens(plan.api_port))?;
+    // The certificate is there before the port is.
+    server.wait_until(READY_WITHIN, |_| kubectl(binaries, plan, &["get", "--raw", "/readyz"]))?;
+    Ok(server)
+}
+
+fn start(claim: &Claim, name: &str, command: Command) -> Result<Server, Error> {
+    claim.end_orphan(name)?;
+    let mut settings = ServerSettings::new(name, command, claim.folder().join(format!("{name}.log")));
+    settings.stop_within = Duration::from_secs(5); // nothing here outlives the run
+    let server = Server::start(settings)?;
+    claim.remember(name, server.pid())?;
+    Ok(server)
+}
+
+fn kubectl(binaries: &KubernetesBinaries, plan: &components::Plan, arguments: &[&str]) -> Option<()> {
+    let mut command = Command::new(binaries.program("kubectl"));
+    tool::output(command.arg("--kubeconfig").arg(plan.kubeconfig()).args(arguments)).map(drop)
+}
+
+fn listens(port: u16) -> Option<()> {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(drop)
 }
 
 /// Writes what the components read: a key, a token and the kubeconfig with it.
-fn prepare(plan: &components::Plan<'_>) -> Result<(), Error> {
+fn prepare(plan: &components::Plan) -> Result<(), Error> {
     let data = plan.folder.join("etcd");
     if data.exists() {
         fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;

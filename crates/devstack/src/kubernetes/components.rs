@@ -6,14 +6,15 @@ use std::{
 };
 
 /// Where one control plane keeps its files and listens.
-pub struct Plan<'a> {
-    pub folder: &'a Path,
+#[derive(Debug)]
+pub struct Plan {
+    pub folder: PathBuf,
     pub etcd_port: u16,
     pub etcd_peer_port: u16,
     pub api_port: u16,
 }
 
-impl Plan<'_> {
+impl Plan {
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
