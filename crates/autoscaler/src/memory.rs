@@ -1,0 +1,55 @@
+//! What the rule remembers from one decision to the next.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    capacity::Capacity,
+    effect::{Step, Transition, Useless},
+    measure::PodSums,
+    partitions::PartitionMemory,
+    window::Window,
+};
+
+/// What the rule remembers. An operator that starts anew begins with the default, and so scales nothing in before
+/// `scale_down_after` has passed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// How far each partition was, by topic and number.
+    pub(crate) partitions: BTreeMap<String, BTreeMap<i32, PartitionMemory>>,
+    /// When each topic was last looked at.
+    pub(crate) looked_at: BTreeMap<String, Timestamp>,
+    /// The input rate of the last look alone, in records per second.
+    pub(crate) last_input: Option<f64>,
+    /// What each pod had done.
+    pub(crate) pods: BTreeMap<String, PodSums>,
+    /// What a replica can do.
+    pub(crate) capacity: Option<Capacity>,
+    /// What was recommended.
+    pub(crate) window: Window,
+    /// Since when there has been nothing to do.
+    pub(crate) idle_since: Option<Timestamp>,
+    /// Since when something has been waited for.
+    pub(crate) held_since: Option<Timestamp>,
+    /// How many looks in a row the group has been at rest.
+    pub(crate) calm_looks: u32,
+    /// The last step, until the next.
+    pub(crate) step: Option<Step>,
+    /// What is seen of the pause while a step is under way.
+    pub(crate) transition: Option<Transition>,
+    /// For how long a step stops the group, in seconds; none before the first.
+    pub(crate) pause_seconds: Option<f64>,
+    /// The last step that did not help, while that counts.
+    pub(crate) useless: Option<Useless>,
+    /// What the provider takes at most, as measured while it does, in records per second.
+    pub(crate) provider_limit: Option<f64>,
+}
+
+impl Memory {
+    /// How many partitions it remembers, which is what it grows with.
+    pub(crate) fn size(&self) -> usize {
+        self.partitions.values().map(BTreeMap::len).sum()
+    }
+}

@@ -1,0 +1,397 @@
+//! The rule: from what is seen and remembered to a count.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    capacity::Capacity,
+    decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms},
+    effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
+    gate::{self, Wait},
+    measure::{self, Seen},
+    memory::Memory,
+    need::{Demand, Given},
+    provider::{self, Provider},
+    settings::{Mode, Settings},
+    signals::{Signal, Signals, age_seconds},
+    text,
+};
+
+/// How much more than what is needed fewer replicas must be able to do before some are taken away: otherwise noise would
+/// add and remove one for ever.
+const ROOM_TO_SCALE_IN: f64 = 1.05;
+/// From which part of the input on what the backlog needs counts as being behind.
+const BEHIND: f64 = 0.05;
+
+/// Decides how many replicas there should be, and what to remember for the next time. [`Settings::check`] must have found
+/// nothing wrong.
+pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decision, Memory) {
+    let mut next = memory.clone();
+    let wait = gate::wait(settings, signals, memory);
+    let is_calm = wait.is_none() && memory.calm_looks > 0;
+    let (outcome, held) = match measure::look(settings, signals, memory, is_calm) {
+        Ok(seen) => weigh(settings, signals, &mut next, seen, wait),
+        Err(unknown) => {
+            // What came meanwhile may need every replica there is.
+            next.window.forget();
+            next.idle_since = None;
+            next.calm_looks = 0;
+            let wait = Wait { reason: Reason::SignalUnknown, text: unknown, ends: false };
+            (hold(settings, signals, &mut next, &wait), Some(wait.text))
+        }
+    };
+    let acting = match (settings.mode, signals.hold_until) {
+        (_, Some(until)) if signals.at < until => Acting::HeldUntil(until),
+        (Mode::DryRun, _) => Acting::DryRun,
+        (Mode::Auto, _) => Acting::Acts,
+    };
+    let mut decision = Decision {
+        at: signals.at,
+        current: signals.replicas,
+        desired: outcome.desired,
+        recommended: outcome.recommended.map(|(count, _)| count),
+        reason: outcome.reason,
+        bound: outcome.recommended.map(|(_, bound)| bound),
+        acting,
+        terms: outcome.terms,
+        findings: outcome.findings,
+        signals: ages(signals),
+        text: String::new(),
+    };
+    if decision.desired < settings.min_replicas {
+        (decision.desired, decision.reason) = (settings.min_replicas, Reason::BelowMinimum);
+    }
+    decision.text = text::explain(&decision, held.as_deref());
+    if let Some(to) = decision.to_apply() {
+        let Forecast { input_before, done_before, expected, was_behind } = outcome.forecast;
+        next.step = Some(Step {
+            at: signals.at,
+            from: signals.replicas,
+            to,
+            epoch: group_epoch(signals),
+            input_before,
+            done_before,
+            expected,
+            was_behind,
+            done_meanwhile: (0.0, 0.0),
+            settled_at: None,
+            done_after: (0.0, 0.0),
+            judged: false,
+        });
+        next.transition = Some(Transition::begin(done_before));
+        // What is waited for from now on is this step.
+        next.held_since = None;
+    }
+    (decision, next)
+}
+
+struct Outcome {
+    desired: u32,
+    reason: Reason,
+    recommended: Option<(u32, Bound)>,
+    terms: Option<Terms>,
+    findings: Vec<Finding>,
+    forecast: Forecast,
+}
+
+/// What a step that is taken now should bring. Rates are records per second.
+#[derive(Default)]
+struct Forecast {
+    input_before: f64,
+    done_before: f64,
+    expected: f64,
+    was_behind: bool,
+}
+
+/// Keeps the count; once that has taken too long, the declared one if it is more.
+fn hold(settings: &Settings, signals: &Signals, next: &mut Memory, wait: &Wait) -> Outcome {
+    next.held_since.get_or_insert(signals.at);
+    let current = signals.replicas;
+    let fallback = settings.fallback.unwrap_or(0).min(settings.max_replicas);
+    let (desired, reason) = if gate::is_overdue(settings, signals, next) {
+        (current.max(fallback), Reason::Fallback)
+    } else {
+        (current, wait.reason)
+    };
+    Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast: Forecast::default() }
+}
+
+/// Everything between looking and choosing: learning, the formula and its bounds.
+fn weigh(
+    settings: &Settings,
+    signals: &Signals,
+    next: &mut Memory,
+    mut seen: Seen,
+    wait: Option<Wait>,
+) -> (Outcome, Option<String>) {
+    let (now, current) = (signals.at, signals.replicas);
+    let rates: Vec<_> = seen.rates.values().cloned().collect();
+    let mut capacity = next.capacity.take().unwrap_or_else(|| Capacity::guess(settings));
+    capacity.learn(now, &rates);
+    let provider = provider::look(settings, &seen, next.provider_limit);
+    next.provider_limit = provider.measured;
+    follow_step(next, signals, &seen, wait.is_none());
+
+    let partitions = seen.partitions.values().map(BTreeMap::len).max().unwrap_or(1) as u32;
+    let fewest = settings.min_replicas.max(1);
+    let most = settings.max_replicas.min(partitions).max(fewest);
+    let given = Given {
+        jump: jump(&seen, next.last_input),
+        pause_seconds: next.pause_seconds.unwrap_or(USUAL_PAUSE_SECONDS),
+        capacity: capacity.per_replica(),
+        most,
+    };
+    let mut demand = Demand::of(settings, &seen, given);
+    let idle_rate = BEHIND * given.capacity * f64::from(current);
+    let is_behind = demand.of_backlog > BEHIND * demand.input.max(idle_rate);
+    judge(next, signals, &seen, is_behind, wait.as_ref());
+    let done = demand.done;
+    next.useless = next.useless.take().filter(|useless| useless.holds(now, done, is_behind));
+
+    let range = (fewest, most);
+    let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current };
+    let (mut count, mut bound) = formula.count(1.0);
+    let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
+    if capacity.is_below_usual() && count > current.max(1) * 2 {
+        // More is needed because replicas do less than usual: whether more of them help is to be seen first.
+        count = demand.aligned(current.max(1) * 2, range.0);
+    }
+    let is_idle = seen.unfinished() == 0 && seen.in_flight == 0 && seen.input_now == Some(0.0);
+    if is_idle && settings.min_replicas == 0 {
+        (count, bound, with_room) = (0, Bound::Need, 0);
+    }
+    next.idle_since = is_idle.then(|| next.idle_since.unwrap_or(now));
+    let is_rate_known = seen.all().all(|partition| partition.input.is_some());
+    if is_rate_known {
+        next.window.add(now, with_room.max(count), settings.scale_down_after, settings.stale_after());
+    }
+    let mut findings = std::mem::take(&mut demand.findings);
+    findings.extend(provider.findings.iter().cloned());
+    findings.extend(next.useless.as_ref().map(Useless::finding));
+    findings.extend(capacity.finding(now));
+    let forecast = {
+        let share = demand.fullest_share(count.max(1), 1.0);
+        let able = if share > 0.0 { given.capacity * demand.total() / share } else { 0.0 };
+        let expected = able.min(demand.total()).min(provider.limit.unwrap_or(f64::INFINITY));
+        Forecast { input_before: demand.input, done_before: done, expected, was_behind: is_behind }
+    };
+    let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
+    let choice = Choice { count, bound, is_behind, is_rate_known, range, unfinished: seen.unfinished() };
+    let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
+
+    next.capacity = Some(capacity);
+    next.last_input = seen.input_now;
+    next.partitions = std::mem::take(&mut seen.partitions);
+    next.looked_at = std::mem::take(&mut seen.looked_at);
+    next.pods = std::mem::take(&mut seen.pods);
+    let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
+    (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast }, held)
+}
+
+/// By what the smoothed input is too low: two looks in a row that are higher are a jump and no noise.
+fn jump(seen: &Seen, last_input: Option<f64>) -> f64 {
+    let smoothed: f64 = seen.all().filter_map(|partition| partition.input).sum();
+    match (seen.input_now, last_input) {
+        (Some(now), Some(last)) if smoothed > 0.0 => (now.min(last) / smoothed).max(1.0),
+        _ => 1.0,
+    }
+}
+
+/// Measures the pause of a step under way, and notes when it has come to rest.
+fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bool) {
+    next.calm_looks = if is_at_rest { next.calm_looks.saturating_add(1) } else { 0 };
+    let Some(step) = next.step.as_mut().filter(|step| step.settled_at.is_none()) else { return };
+    if let (Some(transition), Some(done)) = (&mut next.transition, seen.done_now) {
+        transition.follow(done, seen.seconds);
+    }
+    if is_at_rest {
+        step.settled_at = Some(signals.at);
+        if let Some(pause) = next.transition.take().and_then(|transition| transition.pause_seconds()) {
+            let before = next.pause_seconds.unwrap_or(USUAL_PAUSE_SECONDS);
+            next.pause_seconds = Some(before + (pause - before) / 3.0);
+        }
+    }
+}
+
+fn judge(next: &mut Memory, signals: &Signals, seen: &Seen, is_behind: bool, wait: Option<&Wait>) {
+    let (Some(step), Some(done)) = (&mut next.step, seen.done_now) else { return };
+    match wait.map(|wait| wait.reason) {
+        None => {
+            if let Some(useless) = step.watch(signals.at, done, seen.seconds, is_behind) {
+                next.useless = Some(useless);
+            }
+        }
+        Some(Reason::PodsChanging) if is_behind && step.settled_at.is_none() => step.compare_with(done, seen.seconds),
+        Some(_) => {}
+    }
+}
+
+/// What the count is made of.
+struct Formula<'a> {
+    settings: &'a Settings,
+    demand: &'a Demand,
+    provider: &'a Provider,
+    memory: &'a Memory,
+    given: Given,
+    range: (u32, u32),
+    current: u32,
+}
+
+impl Formula<'_> {
+    /// The count for `room` times what is needed, and what holds it there.
+    fn count(&self, room: f64) -> (u32, Bound) {
+        let (fewest, most) = self.range;
+        let smallest = |scale| self.demand.smallest(fewest, most, self.given.capacity, scale);
+        let whole = || self.demand.aligned(most, fewest);
+        let need = self.demand.total() * room;
+        let scale = match self.provider.limit {
+            Some(limit) if need > limit => room * limit / need,
+            Some(_) | None => room,
+        };
+        let found = smallest(scale);
+        let count = found.unwrap_or_else(whole);
+        for (stop, bound) in [
+            (self.memory.useless.as_ref().map(|useless| useless.from), Bound::Ineffective),
+            (self.provider.failing.map(|_| self.current), Bound::ProviderFailing),
+        ] {
+            if let Some(stop) = stop.map(|stop| stop.max(fewest)).filter(|stop| *stop < count) {
+                return (self.demand.aligned(stop, fewest), bound);
+            }
+        }
+        let is_hot = || self.demand.findings.iter().any(|finding| matches!(finding, Finding::HotPartition { .. }));
+        let bound = if scale < room && smallest(room).unwrap_or_else(whole) > count {
+            Bound::ProviderLimit
+        } else if found.is_none() {
+            if most < self.settings.max_replicas { Bound::Partitions } else { Bound::Maximum }
+        } else if is_hot() {
+            Bound::HotPartition
+        } else if count > 1 && count == fewest && self.demand.fullest_share(count - 1, scale) <= self.given.capacity {
+            Bound::Minimum
+        } else {
+            Bound::Need
+        };
+        (count, bound)
+    }
+}
+
+struct Choice {
+    count: u32,
+    bound: Bound,
+    is_behind: bool,
+    is_rate_known: bool,
+    range: (u32, u32),
+    unfinished: u64,
+}
+
+/// From what is recommended to what is done now.
+fn choose(
+    settings: &Settings,
+    signals: &Signals,
+    next: &mut Memory,
+    demand: &Demand,
+    silent: &[String],
+    choice: &Choice,
+    wait: Option<Wait>,
+) -> (u32, Reason, Option<String>) {
+    let current = signals.replicas;
+    if current == 0 {
+        next.held_since = None;
+        return if choice.unfinished > 0 {
+            (choice.count.max(1), Reason::Wake, None)
+        } else {
+            (0, Reason::Steady, None)
+        };
+    }
+    if let Some(wait) = wait {
+        let held = hold(settings, signals, next, &wait);
+        if !(wait.ends && held.reason == Reason::Fallback) {
+            return (held.desired, held.reason, Some(wait.text));
+        }
+    } else {
+        next.held_since = None;
+    }
+    if !choice.is_rate_known {
+        return (current, Reason::Learning, None);
+    }
+    if choice.count > current && next.step.as_ref().is_some_and(|step| step.is_on_trial(demand.input)) {
+        return (current, Reason::JudgingStep, None);
+    }
+    if choice.count > current {
+        return (choice.count, Reason::ScaleUp, None);
+    }
+    if choice.count == current {
+        return (current, Reason::Steady, None);
+    }
+    let Some(largest) = next.window.largest(signals.at, settings.scale_down_after).filter(|largest| *largest < current)
+    else {
+        return (current, Reason::WaitingToScaleDown, None);
+    };
+    if let Some(silent) = silent.first() {
+        return (current, Reason::SignalUnknown, Some(silent.clone()));
+    }
+    let is_useless = matches!(choice.bound, Bound::ProviderLimit | Bound::Ineffective);
+    if choice.is_behind && !is_useless {
+        return (current, Reason::Behind, None);
+    }
+    if largest == 0 && current == 1 {
+        return (0, Reason::ScaleToZero, None);
+    }
+    let half = current.div_ceil(2);
+    (demand.aligned(largest.max(half), choice.range.0).max(half), Reason::ScaleDown, None)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one for each source of a term")]
+fn terms(
+    settings: &Settings,
+    seen: &Seen,
+    demand: &Demand,
+    provider: &Provider,
+    given: Given,
+    range: (u32, u32),
+    count: u32,
+    partitions: u32,
+) -> Terms {
+    let busy: Vec<f64> = seen.rates.values().map(|pod| pod.busy).collect();
+    Terms {
+        input: demand.input,
+        done: demand.done,
+        unfinished: seen.unfinished(),
+        in_flight: seen.in_flight,
+        waiting: demand.waiting,
+        drain_within_seconds: settings.drain_within.as_secs_f64(),
+        pause_seconds: given.pause_seconds,
+        utilization: settings.utilization,
+        need_of_backlog: demand.of_backlog,
+        need_of_pause: demand.of_pause,
+        need_of_input: demand.of_input,
+        need: demand.total(),
+        provider_limit: provider.limit,
+        capacity: given.capacity,
+        busy: (!busy.is_empty()).then(|| busy.iter().sum::<f64>() / busy.len() as f64),
+        partitions,
+        range,
+        fullest_share: demand.fullest_share(count.max(1), 1.0),
+    }
+}
+
+fn group_epoch(signals: &Signals) -> Option<i64> {
+    match &signals.group {
+        Signal::Known { value, .. } => value.epoch,
+        Signal::Unknown { .. } => None,
+    }
+}
+
+fn ages(signals: &Signals) -> Vec<SignalAge> {
+    let age = |name: String, at: Option<jiff::Timestamp>| SignalAge {
+        name,
+        age_seconds: at.map(|at| age_seconds(at, signals.at)),
+    };
+    let mut ages = vec![age("pods".to_owned(), signals.pods.at()), age("group".to_owned(), signals.group.at())];
+    ages.extend(signals.lanes.iter().map(|lane| age(format!("topic {}", lane.topic), lane.partitions.at())));
+    ages.extend(signals.processors.iter().map(|pod| age(format!("pod {}", pod.pod), pod.load.at())));
+    ages
+}
+
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod tests;
