@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use kafka::{Admin, Settings};
+use kafka::{Admin, PartitionOffsets, Settings};
 
 use crate::{
     controller::{
@@ -73,22 +73,21 @@ impl Brokers {
         Some(clients.used.get(&(namespace.to_owned(), pipeline.to_owned()))?.settings.clone())
     }
 
-    /// Records of `topics` that `group` has not committed yet; `None` as long as it is not known how to reach the
-    /// brokers of that pipeline.
-    pub async fn lag(
+    /// How far `group` is in every partition of `topics`; `None` as long as it is not known how to reach the brokers of
+    /// that pipeline.
+    pub async fn offsets(
         &self,
         namespace: &str,
         pipeline: &str,
         group: String,
         topics: &[TopicStatus],
-    ) -> Result<Option<i64>, kafka::Error> {
+    ) -> Result<Option<Vec<PartitionOffsets>>, kafka::Error> {
         let Some(admin) = self.known(namespace, pipeline) else { return Ok(None) };
         let partitions = topics
             .iter()
             .flat_map(|topic| (0..topic.partitions).map(|partition| (topic.name.clone(), partition)))
             .collect();
-        let offsets = admin.offsets(group, partitions).await?;
-        Ok(Some(offsets.iter().map(kafka::PartitionOffsets::lag).sum()))
+        admin.offsets(group, partitions).await.map(Some)
     }
 
     /// The pipelines that use a client, by namespace and name.

@@ -120,7 +120,7 @@ pub struct Run {
     #[arg(long, env = "PROCESSOR_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub processor_image: String,
 
-    /// How often lag is looked at, in seconds.
+    /// How often lag is looked at and the number of processors decided, in seconds.
     #[arg(long, env = "LAG_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub lag_interval_seconds: u64,
 }
@@ -157,6 +157,10 @@ pub struct Local {
     /// Address of the operator's metrics and health; its replicas get the ports above it.
     #[arg(long, default_value = "127.0.0.1:9090")]
     pub metrics_address: SocketAddr,
+
+    /// How often lag is looked at and the number of processors decided, in seconds.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub lag_interval_seconds: u64,
 
     /// How log lines are written to standard output, those of the replicas too.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = telemetry::LogFormat::Pretty)]

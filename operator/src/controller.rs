@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -39,18 +39,21 @@ use kube::{
 };
 use serde_json::json;
 use telemetry::{Check, error_chain};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     brokers::Brokers,
     crd::{SmsPipeline, SmsPipelineStatus},
     metrics::{Metrics, ReconcileResult},
+    scaling::Scaling,
 };
 
 use apply::Served;
 use backoff::{Backoff, Class};
 use build::Desired;
 use deletion::Duty;
+use dereference::Referenced;
 use events::Events;
 use status::{Findings, Unusable, Workloads};
 use topics::{Problem, Unready};
@@ -80,6 +83,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What this operator and those that take turns with it have in common and no other has: the uid of their Lease.
     pub installation: String,
+    /// How many processors each pipeline needs.
+    pub scaling: Arc<Scaling>,
 }
 
 impl Context {
@@ -88,6 +93,7 @@ impl Context {
         let key = ObjectRef::new(name).within(namespace);
         self.backoff.forget(&key);
         self.events.forget(&key);
+        self.scaling.forget(namespace, name);
     }
 }
 
@@ -237,8 +243,9 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
         write_status(context, pipeline, &Findings::default()).await?;
     }
     let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
+    findings.scaling = Some(context.scaling.finding(pipeline));
     let mut failed = None;
-    let validated = match dereference::dereference(&context.client, pipeline).await {
+    let validated = match dereferenced(context, pipeline).await {
         Ok(referenced) => {
             findings.database_unreachable.clone_from(&referenced.database_unreachable);
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
@@ -291,24 +298,42 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
     failed.map_or(Ok(status), Err)
 }
 
+/// What the resource names, and how many processors are asked for where it does not say that itself.
+async fn dereferenced(context: &Context, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
+    let mut referenced = dereference::dereference(&context.client, pipeline).await?;
+    if pipeline.spec.processor.autoscaling.is_some() {
+        let known = context.scaling.count(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        let live = match known {
+            Some(_) => None,
+            // An operator that begins anew goes on from what there is.
+            None => dereference::processors(&context.client, pipeline).await?,
+        };
+        referenced.processors = context.scaling.asked_for(pipeline, live);
+    }
+    Ok(referenced)
+}
+
 async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
     let served = context.served.kinds(&context.client).await?;
     apply::apply(&context.client, &served, desired).await
 }
 
-/// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile.
+/// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile; `scaled` tells of
+/// pipelines about which the autoscaler has decided anew.
 pub async fn run(
     pipelines: Api<SmsPipeline>,
     namespace: Option<&str>,
     context: Arc<Context>,
     kubernetes: Check,
     seen: impl FnOnce(Store<SmsPipeline>),
+    scaled: UnboundedReceiver<ObjectRef<SmsPipeline>>,
     shutdown: CancellationToken,
 ) {
     let controller = Controller::new(pipelines, watcher::Config::default());
     let store = controller.store();
     seen(store.clone());
     let reconciling = watches::own_all(controller, &context, namespace)
+        .reconcile_on(told(scaled))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {
@@ -335,6 +360,10 @@ pub async fn run(
         _ = futures::future::join(reconciling, becoming_ready) => {}
         () = overdue => {}
     }
+}
+
+fn told<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is that of kube's controller")]

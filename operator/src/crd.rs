@@ -5,6 +5,7 @@
 //! need more than the object itself live in `controller/validate.rs`.
 
 mod api;
+mod autoscaling;
 mod exposure;
 mod http_provider;
 mod kafka;
@@ -22,6 +23,7 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 pub use api::{Anonymous, ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, Authentication, RateLimit};
+pub use autoscaling::{AutoscalingMode, ProcessorAutoscaling};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 pub use http_provider::{
     BasicAuth, BodyCondition, HttpMethod, HttpProvider, HttpQuery, ResponseCondition, ResponseOutcome, ResponseRule,
@@ -31,7 +33,7 @@ pub use kafka_security::{KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecurity, K
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
-pub use status::{SmsPipelineStatus, TopicStatus};
+pub use status::{AutoscalingStatus, LastDecision, SmsPipelineStatus, TopicStatus};
 
 /// A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -62,11 +64,18 @@ pub use status::{SmsPipelineStatus, TopicStatus};
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.processor.replicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas"),
     printcolumn(name = "Partitions", type_ = "integer", json_path = ".spec.kafka.topics.partitions"),
+    printcolumn(
+        name = "Lag",
+        type_ = "integer",
+        description = "Messages that waited when the count of processors was last decided anew",
+        json_path = ".status.autoscaling.lastDecision.backlog"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must have at most 40 characters of a-z, 0-9 and '-', the first a letter and the last no '-', because names of Services are made from it")
 )]
+#[x_kube(validation = Rule::new("!has(self.processor.autoscaling) || self.processor.autoscaling.maxReplicas <= self.kafka.topics.partitions").message("processor.autoscaling.maxReplicas must not be more than kafka.topics.partitions: a processor without a partition would do nothing"))]
 #[serde(rename_all = "camelCase")]
 pub struct SmsPipelineSpec {
     /// Whether the operator changes nothing, neither objects nor topics, while it goes on to tell the status. The annotation

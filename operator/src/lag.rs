@@ -1,7 +1,8 @@
-//! Watches how far the processors of every pipeline are behind.
+//! Watches how far the processors of every pipeline are behind, and asks the autoscaler how many there should be.
 
 use std::{collections::BTreeSet, time::Duration};
 
+use kafka::PartitionOffsets;
 use kube::ResourceExt;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -11,16 +12,31 @@ use crate::{
     controller::validate::{WantedTopics, consumer_group},
     crd::SmsPipeline,
     metrics::Metrics,
+    scaling::{Fleet, Look, Scaler},
 };
 
-/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`. `gone` is called with the namespace
-/// and name of one that it tells no longer.
+/// What a look found.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// A pipeline is told no longer.
+    Gone {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// The autoscaler has something new to say about a pipeline.
+    Decided(&'a SmsPipeline),
+}
+
+/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`.
 pub async fn watch(
     pipelines: impl Fn() -> Vec<SmsPipeline>,
     brokers: &Brokers,
     metrics: &Metrics,
+    scaler: &Scaler<impl Fleet>,
     interval: Duration,
-    gone: impl Fn(&str, &str),
+    news: impl Fn(News<'_>),
     shutdown: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(interval);
@@ -34,35 +50,57 @@ pub async fn watch(
             pipelines.iter().map(|pipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any())).collect();
         for (namespace, name) in known.difference(&present) {
             metrics.forget(namespace, name);
-            gone(namespace, name);
+            news(News::Gone { namespace, name });
         }
         for (namespace, name) in connected.difference(&present) {
             brokers.forget(namespace, name);
         }
         known = present;
         // All at once: a broker that hangs delays no other.
-        let observed = pipelines.iter().map(|pipeline| observe(pipeline, brokers, metrics));
-        if shutdown.run_until_cancelled(futures::future::join_all(observed)).await.is_none() {
-            return;
+        let mut observed = Vec::with_capacity(pipelines.len());
+        for pipeline in &pipelines {
+            observed.push(observe(pipeline, brokers, metrics, scaler));
         }
+        let observed = futures::future::join_all(observed);
+        let Some(looks) = shutdown.run_until_cancelled(observed).await else { return };
+        pipelines
+            .iter()
+            .zip(looks)
+            .filter(|(_, look)| *look == Look::Changed)
+            .for_each(|(pipeline, _)| news(News::Decided(pipeline)));
     }
 }
 
-async fn observe(pipeline: &SmsPipeline, brokers: &Brokers, metrics: &Metrics) {
+async fn observe(pipeline: &SmsPipeline, brokers: &Brokers, metrics: &Metrics, scaler: &Scaler<impl Fleet>) -> Look {
+    let offsets = offsets(pipeline, brokers, metrics).await;
+    scaler.look(pipeline, offsets).await
+}
+
+/// How far the processors are; an error says why that is not known.
+async fn offsets(
+    pipeline: &SmsPipeline,
+    brokers: &Brokers,
+    metrics: &Metrics,
+) -> Result<Vec<PartitionOffsets>, String> {
     let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
     let kafka = &pipeline.spec.kafka;
     // What waits on the dead letter topic is no work for the processors.
     let dead_letter = WantedTopics::from(&kafka.topics).dead_letter.name;
     let mut topics = pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default();
     topics.retain(|topic| topic.name != dead_letter);
-    if topics.is_empty() {
-        return metrics.consumer_lag(&namespace, &name, None);
-    }
-    match brokers.lag(&namespace, &name, consumer_group(&kafka.topics), &topics).await {
-        Ok(records) => metrics.consumer_lag(&namespace, &name, records),
-        Err(error) => {
-            tracing::debug!(pipeline = name, namespace, %error, "lag is unknown");
-            metrics.consumer_lag(&namespace, &name, None);
+    let offsets = if topics.is_empty() {
+        Err("the topics are not yet there".to_owned())
+    } else {
+        match brokers.offsets(&namespace, &name, consumer_group(&kafka.topics), &topics).await {
+            Ok(Some(offsets)) => Ok(offsets),
+            Ok(None) => Err("the brokers are not yet known".to_owned()),
+            Err(error) => Err(error.to_string()),
         }
+    };
+    let records = offsets.as_ref().ok().map(|offsets| offsets.iter().map(PartitionOffsets::lag).sum());
+    metrics.consumer_lag(&namespace, &name, records);
+    if let Err(why) = &offsets {
+        tracing::debug!(pipeline = name, namespace, why, "lag is unknown");
     }
+    offsets
 }

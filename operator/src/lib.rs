@@ -14,4 +14,5 @@ pub mod lag;
 pub mod leadership;
 pub mod local;
 pub mod metrics;
+pub mod scaling;
 pub mod yaml;

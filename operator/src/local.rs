@@ -3,6 +3,7 @@
 //! Parsing, validation, `build`, topics and status are those of the cluster; only the places differ where
 //! Secrets come from, where Deployments go and where the status is written.
 
+mod fleet;
 mod replica;
 mod secrets;
 mod supervisor;
@@ -36,6 +37,7 @@ use crate::{
     crd::SmsPipeline,
     file, lag,
     metrics::{Metrics, ReconcileResult},
+    scaling::{self, Scaler, Scaling},
 };
 
 /// How often the file and the replicas are looked at.
@@ -58,6 +60,7 @@ pub struct Pipeline {
     supervisor: Supervisor,
     topics: Option<Result<Topics, Unready>>,
     topics_due: Instant,
+    lag_interval: Duration,
 }
 
 impl Pipeline {
@@ -112,25 +115,36 @@ impl Pipeline {
             brokers: Arc::new(Brokers::replacing(replaced)),
             topics: None,
             topics_due: Instant::now(),
+            lag_interval: Duration::from_secs(settings.lag_interval_seconds),
         })
     }
 
     /// Runs until `shutdown`, then ends every replica.
-    pub async fn run(mut self, metrics: Metrics, ready: Check, shutdown: CancellationToken) {
+    pub async fn run(
+        mut self,
+        metrics: Metrics,
+        scaling: scaling::Metrics,
+        ready: Check,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (scaling, interval) = (Arc::new(Scaling::new(scaling)), self.lag_interval);
+        let scaler = Scaler::new(Arc::clone(&scaling), self.supervisor.fleet(), interval)
+            .context("failed to set up an HTTP client")?;
         let shown = Arc::new(Mutex::new(self.current.clone()));
         let lag = {
             let (shown, brokers) = (Arc::clone(&shown), Arc::clone(&self.brokers));
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
             tokio::spawn(async move {
                 let pipelines = || vec![shown.lock().unwrap_or_else(PoisonError::into_inner).clone()];
-                lag::watch(pipelines, &brokers, &metrics, TICK, |_, _| {}, shutdown).await;
+                // The next tick looks at what the autoscaler has decided.
+                lag::watch(pipelines, &brokers, &metrics, &scaler, interval, |_| {}, shutdown).await;
             })
         };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.read_edit();
-            match Box::pin(self.reconcile(&metrics)).await {
+            match Box::pin(self.reconcile(&metrics, &scaling)).await {
                 Ok(()) => metrics.reconciled(ReconcileResult::done),
                 Err(error) => {
                     metrics.reconciled(ReconcileResult::failed);
@@ -149,6 +163,7 @@ impl Pipeline {
         if let Err(error) = lag.await {
             tracing::error!(%error, "watching lag failed");
         }
+        Ok(())
     }
 
     /// Takes an edited file over. One that is refused changes nothing: what was running keeps running.
@@ -174,13 +189,15 @@ impl Pipeline {
         self.text = text;
     }
 
-    async fn reconcile(&mut self, metrics: &Metrics) -> anyhow::Result<()> {
+    async fn reconcile(&mut self, metrics: &Metrics, scaling: &Scaling) -> anyhow::Result<()> {
         let images = DefaultImages { api: String::new(), processor: String::new() };
         let (name, namespace) = (self.current.name_any(), self.current.namespace().unwrap_or_default());
         let mut findings = Findings { paused: self.current.paused_by(), ..Findings::default() };
         let mut failed = None;
+        findings.scaling = Some(scaling.finding(&self.current));
         let validated = match secrets::dereference(&self.secrets, &self.current).await {
-            Ok(referenced) => {
+            Ok(mut referenced) => {
+                referenced.processors = scaling.asked_for(&self.current, None);
                 findings.database_unreachable.clone_from(&referenced.database_unreachable);
                 validate(&self.current, &referenced, &images).map_err(Unusable::Invalid)
             }

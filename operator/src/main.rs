@@ -4,7 +4,10 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use kube::{Client, CustomResourceExt};
+use kube::{
+    Client, CustomResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
 use prometheus_client::registry::Registry;
 use sms_operator::{
     brokers::Brokers,
@@ -16,6 +19,7 @@ use sms_operator::{
     leadership::Election,
     local,
     metrics::Metrics,
+    scaling::{self, KubernetesFleet, Scaler, Scaling},
     yaml,
 };
 use telemetry::{Health, Telemetry, server, shutdown};
@@ -58,6 +62,8 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let shutdown = shutdown::requested(&settings.telemetry)?;
     let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
     metrics.register(&mut registry);
+    let scaling_metrics = scaling::Metrics::default();
+    scaling_metrics.register(&mut registry);
     let kubernetes = health.check("kubernetes");
     let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
 
@@ -81,20 +87,29 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
             metrics,
             installation,
+            scaling: Arc::new(Scaling::new(scaling_metrics)),
         });
         let interval = Duration::from_secs(settings.lag_interval_seconds);
-        let observing = |store: kube::runtime::reflector::Store<SmsPipeline>| {
+        let scaler = Scaler::new(Arc::clone(&context.scaling), KubernetesFleet::new(client.clone()), interval)
+            .context("failed to set up an HTTP client")?;
+        let (decided, woken) = tokio::sync::mpsc::unbounded_channel();
+        let observing = |store: Store<SmsPipeline>| {
             let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
             tokio::spawn(async move {
                 let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
-                let gone = |namespace: &str, name: &str| context.forget(namespace, name);
-                lag::watch(pipelines, &context.brokers, &context.metrics, interval, gone, shutdown).await;
+                let news = |news: lag::News<'_>| match news {
+                    lag::News::Gone { namespace, name } => context.forget(namespace, name),
+                    // A controller that has ended needs no waking.
+                    lag::News::Decided(pipeline) => drop(decided.send(ObjectRef::from_obj(pipeline))),
+                };
+                let (brokers, metrics) = (&context.brokers, &context.metrics);
+                lag::watch(pipelines, brokers, metrics, &scaler, interval, news, shutdown).await;
             });
         };
         context.metrics.leads(true);
         let pipelines = within(&client, namespace);
         let leading =
-            controller::run(pipelines, namespace, Arc::clone(&context), kubernetes, observing, shutdown.clone());
+            controller::run(pipelines, namespace, Arc::clone(&context), kubernetes, observing, woken, shutdown.clone());
         lost = tokio::select! {
             () = leading => false,
             () = election.lost() => true,
@@ -121,11 +136,13 @@ async fn run_local(settings: Local) -> anyhow::Result<()> {
     let shutdown = shutdown::requested(&shared)?;
     let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
     metrics.register(&mut registry);
+    let scaling_metrics = scaling::Metrics::default();
+    scaling_metrics.register(&mut registry);
     let ready = health.check("pipeline");
     let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
-    pipeline.run(metrics, ready, shutdown.clone()).await;
+    let ended = pipeline.run(metrics, scaling_metrics, ready, shutdown.clone()).await;
     shutdown.cancel();
     serving.await??;
     telemetry.flush();
-    Ok(())
+    ended
 }

@@ -149,6 +149,13 @@ fn finding(finding: &Finding) -> String {
     }
 }
 
+impl Finding {
+    /// In words and numbers.
+    pub fn text(&self) -> String {
+        finding(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

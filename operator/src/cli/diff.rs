@@ -20,7 +20,7 @@ use crate::{
     controller::{
         apply::{Change, Served, images_in_use, preview},
         build::build,
-        dereference::read_secrets,
+        dereference::{Referenced, processors, read_secrets},
         kinds,
         validate::{DefaultImages, validate},
     },
@@ -48,7 +48,7 @@ pub async fn run(settings: &Diff) -> anyhow::Result<Answer> {
                     let lines: Vec<_> = problems.iter().map(|problem| format!("{file}: {problem}")).collect();
                     anyhow!("the file is refused:\n{}", lines.join("\n"))
                 };
-                compare(&client, settings, document, refused, &mut answer).await?;
+                Box::pin(compare(&client, settings, document, refused, &mut answer)).await?;
             }
         }
     }
@@ -86,11 +86,15 @@ async fn compare(
     }
     let images = images(client, settings, &pipeline).await?;
     let mut referenced = read_secrets(client, &pipeline).await?;
+    // What the autoscaler asks for is no change.
+    referenced.processors = processors(client, &pipeline).await?;
     if let Err(invalid) = validate(&pipeline, &referenced, &images) {
         let _ = writeln!(answer.notes, "{name}: {invalid}; until then the operator changes nothing");
-        let token = referenced.internal_token;
-        referenced = placeholders::referenced(&pipeline);
-        referenced.internal_token = token;
+        referenced = Referenced {
+            internal_token: referenced.internal_token,
+            processors: referenced.processors,
+            ..placeholders::referenced(&pipeline)
+        };
     }
     let desired = build(&validate(&pipeline, &referenced, &images)?);
     let served = Served::default().kinds(client).await?;

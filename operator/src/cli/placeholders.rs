@@ -27,6 +27,7 @@ pub(super) fn referenced(pipeline: &SmsPipeline) -> Referenced {
         KafkaSecret::Username | KafkaSecret::Password => (secret, found("placeholder")),
     });
     Referenced {
+        processors: None,
         database_url: found("postgresql://placeholder/placeholder"),
         api_keys: pipeline.spec.api.authentication.api_keys_secret_ref.as_ref().map(|_| found("{}")),
         provider_secrets: provider.map(|(name, _)| (name.clone(), found("placeholder"))).collect(),

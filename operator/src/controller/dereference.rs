@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, net::ToSocketAddrs, time::Duration};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::{Api, Client, ResourceExt};
 
 use crate::{
@@ -22,6 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the resource names, as it was found.
 #[derive(Clone, Debug)]
 pub struct Referenced {
+    /// How many processors the autoscaler asks for, or how many there are before it has decided; `None` when there are
+    /// none yet, or when the user says how many run.
+    pub processors: Option<i32>,
     /// The database's connection URL.
     pub database_url: Lookup,
     /// The API keys file; `None` when the resource names none.
@@ -67,6 +70,16 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
     Ok(referenced)
 }
 
+/// How many processors are asked for in the cluster; `None` when there is no Deployment of them yet.
+pub async fn processors(client: &Client, pipeline: &SmsPipeline) -> Result<Option<i32>, Error> {
+    let name = Names::of(&pipeline.name_any()).processor;
+    let deployments = Api::<Deployment>::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+    match deployments.get_opt(&name).await {
+        Ok(found) => Ok(found.and_then(|deployment| deployment.spec?.replicas)),
+        Err(source) => Err(Error::ReadWorkload { name, source }),
+    }
+}
+
 impl Referenced {
     /// Every key of a Secret that `pipeline` names, as `look_up` finds it, and a new token where there is none. The database
     /// is not tried.
@@ -91,7 +104,16 @@ impl Referenced {
             Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
         };
         let database_unreachable = None;
-        Ok(Self { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
+        let processors = None;
+        Ok(Self {
+            processors,
+            database_url,
+            api_keys,
+            provider_secrets,
+            kafka_secrets,
+            database_unreachable,
+            internal_token,
+        })
     }
 
     async fn read_kafka<E, F>(

@@ -4,6 +4,7 @@
 mod limit;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
     time::Instant,
@@ -48,9 +49,17 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
     let changed = conditions.filter(|now| was(&now.type_).is_none_or(|before| before.reason != now.reason));
     let told = changed.filter_map(|condition| {
         let reason = *reasons::ALL.iter().find(|reason| reason.name == condition.reason)?;
+        let is_usual = [
+            reasons::NOT_PAUSED,
+            reasons::FIXED_REPLICAS,
+            reasons::EVENLY_LOADED,
+            reasons::NOT_LIMITED,
+            reasons::THROUGHPUT_AS_USUAL,
+        ]
+        .contains(&reason);
         // What is as it should be from the start is no news.
-        let is_news =
-            reason != reasons::NOT_REACHED && (was(&condition.type_).is_some() || reason != reasons::NOT_PAUSED);
+        let was_something_else = was(&condition.type_).is_some_and(|before| before.reason != reasons::NOT_REACHED.name);
+        let is_news = reason != reasons::NOT_REACHED && (was_something_else || !is_usual);
         is_news.then(|| Change { about: condition.type_.clone(), reason, note: condition.message.clone() })
     });
     let topics = after.topics.iter().filter_map(|topic| {
@@ -65,7 +74,22 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
         };
         Some(Change { about: "TopicsReady".to_owned(), reason, note })
     });
-    told.chain(topics).collect()
+    told.chain(topics).chain(scaled(before, after)).collect()
+}
+
+/// Another number of processors, with the sum that led to it.
+fn scaled(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) -> Option<Change> {
+    let decision = |status: &SmsPipelineStatus| status.autoscaling.clone().map(|autoscaling| autoscaling.last_decision);
+    let (before, now) = (before.and_then(decision)?, decision(after)?);
+    let only_told = [reasons::DRY_RUN.name, reasons::HELD.name];
+    let is_only_told = after.conditions.iter().any(|condition| only_told.contains(&condition.reason.as_str()));
+    let reason = match now.desired_replicas.cmp(&before.desired_replicas) {
+        Ordering::Equal => return None,
+        Ordering::Less | Ordering::Greater if is_only_told => reasons::SCALING_TOLD,
+        Ordering::Greater => reasons::SCALED_UP,
+        Ordering::Less => reasons::SCALED_DOWN,
+    };
+    Some(Change { about: "AutoscalerActive".to_owned(), reason, note: now.message })
 }
 
 /// Publishes events, not too many for one pipeline.

@@ -53,6 +53,7 @@ pub(crate) fn images() -> DefaultImages {
 
 pub(crate) fn referenced() -> Referenced {
     Referenced {
+        processors: None,
         database_url: Lookup::Found(Sensitive("postgresql://sms:secret@postgres:5432/sms".to_owned())),
         api_keys: Some(Lookup::Found(Sensitive(r#"{"keys":[]}"#.to_owned()))),
         provider_secrets: BTreeMap::from(

@@ -75,6 +75,26 @@ reasons! {
     TOPICS_DELETED = normal("TopicsDeleted", "The topics were deleted with the pipeline, as onDelete says.");
     TOPICS_KEPT = warning("TopicsKept", "The pipeline went without its topics, although onDelete is Delete: see the message.");
     TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before.");
+    FIXED_REPLICAS = normal("FixedReplicas", "The spec says itself how many processors run.");
+    DECIDING = normal("Deciding", "The operator finds the number of processors and carries it out.");
+    DRY_RUN = normal("DryRun", "The number of processors is found and only told.");
+    HELD = normal("Held", "The number of processors stays as it is, because the pipeline is paused or an annotation says so.");
+    SIGNAL_UNKNOWN = warning("SignalUnknown", "It is not known how much there is to do, so no processor is taken away.");
+    CRASH_LOOPING = warning("CrashLooping", "Processors end again and again.");
+    FALLBACK = warning("Fallback", "Waiting took too long: fallbackReplicas run, or as many as there were.");
+    EVENLY_LOADED = normal("EvenlyLoaded", "No partition needs more than a processor can do.");
+    HOT_PARTITION = warning("HotPartition", "A partition needs more than a processor can do, which no further processor helps.");
+    PARTITION_STUCK = warning("PartitionStuck", "Messages of a partition wait although its processor has room: look at that partition.");
+    NOT_LIMITED = normal("NotLimited", "More processors would do more.");
+    AT_MAXIMUM = warning("AtMaximum", "More processors are needed than maxReplicas lets run.");
+    PROVIDER_LIMIT = normal("ProviderLimit", "The provider takes no more, so that more processors do not help.");
+    PROVIDER_FAILING = warning("ProviderFailing", "The provider fails most of what it gets, so that more processors do not help.");
+    STEP_WITHOUT_EFFECT = warning("StepWithoutEffect", "The last processors that were added brought nearly nothing.");
+    THROUGHPUT_AS_USUAL = normal("ThroughputAsUsual", "Processors do as much as they used to.");
+    THROUGHPUT_DEGRADED = warning("ThroughputDegraded", "Processors have done far less than they used to for ten minutes.");
+    SCALED_UP = normal("ScaledUp", "Processors were added.");
+    SCALED_DOWN = normal("ScaledDown", "Processors were taken away.");
+    SCALING_TOLD = normal("ScalingTold", "The number of processors would have been changed, if it were carried out.");
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Step 5 of reconcile: what was found and applied, as conditions. Pure; the caller writes the status.
 
+mod autoscaling;
+
+use autoscaler::Decision;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -26,6 +29,17 @@ pub struct Findings {
     pub workloads: Option<Result<Workloads, String>>,
     /// Why the database seems to be away, told only while the API is not available.
     pub database_unreachable: Option<String>,
+    /// Who says how many processors run; absent when it did not come to that.
+    pub scaling: Option<Scaling>,
+}
+
+/// Who says how many processors run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaling {
+    /// The user.
+    ByUser,
+    /// The autoscaler, with its last decision once there is one.
+    ByLag(Option<Box<Decision>>),
 }
 
 /// Why nothing could be built from the resource.
@@ -98,7 +112,9 @@ pub fn summarize(
     let single = single.map(new);
     let ready = condition(READY, ready(&single), generation, before, now);
     let beside = [("KafkaSettingsSafe", kafka_settings_safe(findings)), ("Paused", paused(findings))].map(new);
-    status.conditions = std::iter::once(ready).chain(single).chain(beside).collect();
+    let scaling = autoscaling::conditions(findings, generation, before, now);
+    status.conditions = std::iter::once(ready).chain(single).chain(beside).chain(scaling).collect();
+    status.autoscaling = autoscaling::summarize(findings, before);
     status.observed_generation = generation;
     status.selector = processor_selector(pipeline);
     match &findings.topics {
@@ -109,6 +125,7 @@ pub fn summarize(
     }
     if let Some(Ok(workloads)) = &findings.workloads {
         status.replicas = workloads.processor.existing;
+        status.desired_replicas = workloads.processor.desired;
     }
     status
 }

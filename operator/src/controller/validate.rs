@@ -22,7 +22,7 @@ use crate::{
     },
     crd::{
         ApiAutoscaling, ApiKeysSecretRef, ApiWorkload, DatabaseSecretRef, HttpRoute, Ingress, NumberValidation,
-        OnUnknownOutcome, Ordering, PartitionGrowth, Provider, RateLimit, RetryFailed, SmsPipeline, Topics,
+        OnUnknownOutcome, Ordering, PartitionGrowth, Processor, Provider, RateLimit, RetryFailed, SmsPipeline, Topics,
     },
 };
 
@@ -116,13 +116,15 @@ pub enum Replicas {
     Fixed(i32),
     /// As many as a HorizontalPodAutoscaler finds right.
     ByCpu(ApiAutoscaling),
+    /// As many as our own autoscaler asks for at the moment.
+    ByLag(i32),
 }
 
 impl Replicas {
     /// How many run until somebody else says how many.
     pub fn at_first(self) -> i32 {
         match self {
-            Self::Fixed(replicas) => replicas,
+            Self::Fixed(replicas) | Self::ByLag(replicas) => replicas,
             Self::ByCpu(autoscaling) => autoscaling.min_replicas,
         }
     }
@@ -187,7 +189,7 @@ pub fn validate(
         http_route: spec.api.http_route.clone(),
         number_validation: spec.messages.number_validation,
         processor: Workload {
-            replicas: Replicas::Fixed(spec.processor.replicas),
+            replicas: processor_replicas(&spec.processor, referenced.processors),
             image: spec.processor.image.clone().unwrap_or_else(|| images.processor.clone()),
             pods: pod_options::pod_options(&spec.processor.pods, PROCESSOR_COMPONENT)?,
         },
@@ -212,6 +214,13 @@ fn api_replicas(spec: &ApiWorkload) -> Replicas {
     match (spec.autoscaling, spec.replicas) {
         (Some(autoscaling), _) => Replicas::ByCpu(autoscaling),
         (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1)),
+    }
+}
+
+fn processor_replicas(spec: &Processor, asked_for: Option<i32>) -> Replicas {
+    match &spec.autoscaling {
+        Some(autoscaling) => Replicas::ByLag(asked_for.unwrap_or(autoscaling.min_replicas)),
+        None => Replicas::Fixed(spec.replicas),
     }
 }
 
@@ -260,7 +269,7 @@ pub fn consumer_group(topics: &Topics) -> String {
 
 /// A duration of the resource: a whole number and a unit `ms`, `s`, `m`, `h` or `d`, as the schema's rules
 /// demand; anything else, which they keep out, counts as none.
-fn parse_duration(text: &str) -> Duration {
+pub fn parse_duration(text: &str) -> Duration {
     let unit = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
     let number: u64 = number.parse().unwrap_or_default();

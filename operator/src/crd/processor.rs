@@ -2,17 +2,23 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpProvider, PodOptions, SecretKeyRef};
+use super::{HttpProvider, PodOptions, ProcessorAutoscaling, SecretKeyRef};
 
 /// The fleet that carries messages to the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || self.replicas == 1").message("processor must not hold both replicas and autoscaling: with autoscaling, minReplicas and maxReplicas bound how many run"))]
 #[x_kube(validation = Rule::new("self.onUnknownOutcome != 'Query' || (has(self.provider.http) && has(self.provider.http.query))").message("onUnknownOutcome Query needs provider.http.query, which says how the provider is asked"))]
 pub struct Processor {
-    /// How many processors run; more than partitions would stand idle.
+    /// How many processors run, in place of `autoscaling`; more than partitions would stand idle.
+    // With a default, because the API server serves no scale subresource without a value.
     #[serde(default = "default_replicas")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
     pub replicas: i32,
+    /// Has as many processors run as it takes to drain a backlog in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProcessorAutoscaling")]
+    pub autoscaling: Option<ProcessorAutoscaling>,
     /// Container image; the operator's own release when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

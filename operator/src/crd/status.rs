@@ -1,4 +1,4 @@
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ pub struct SmsPipelineStatus {
     /// How many processors exist.
     #[serde(default)]
     pub replicas: i32,
+    /// How many processors should exist.
+    #[serde(default)]
+    pub desired_replicas: i32,
     /// Label selector of the processors, for the scale subresource.
     #[serde(default)]
     pub selector: String,
@@ -24,6 +27,37 @@ pub struct SmsPipelineStatus {
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub topics: Vec<TopicStatus>,
+    /// How the number of processors was decided, with `processor.autoscaling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingStatus>,
+}
+
+/// How the number of processors was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoscalingStatus {
+    /// The last decision that differed from the one before; all of them are told by `sms-operator explain`.
+    pub last_decision: LastDecision,
+}
+
+/// One decision on the number of processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastDecision {
+    /// How many processors there should be.
+    pub desired_replicas: i32,
+    /// Why, as docs/autoscaling.md lists it.
+    pub reason: String,
+    /// What held the number where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// The sum in words and numbers.
+    pub message: String,
+    /// How many messages waited; absent when that was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<i64>,
+    /// When.
+    pub at: Time,
 }
 
 /// One topic as Kafka told it last.

@@ -34,6 +34,7 @@ pub struct Running {
     /// What it was started from.
     pub replica: Replica,
     process_id: Arc<AtomicU32>,
+    restarts: Arc<AtomicU32>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -41,14 +42,20 @@ pub struct Running {
 impl Running {
     /// Starts `replica` and keeps it running.
     pub fn start(replica: Replica) -> Self {
-        let (process_id, stop) = (Arc::<AtomicU32>::default(), CancellationToken::new());
-        let task = tokio::spawn(live(replica.clone(), Arc::clone(&process_id), stop.clone()));
-        Self { replica, process_id, stop, task }
+        let (process_id, restarts) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+        let stop = CancellationToken::new();
+        let living = live(replica.clone(), Arc::clone(&process_id), Arc::clone(&restarts), stop.clone());
+        Self { replica, process_id, restarts, stop, task: tokio::spawn(living) }
     }
 
     /// The process that runs now; `None` between two of them.
     pub fn process_id(&self) -> Option<u32> {
         Some(self.process_id.load(Ordering::Relaxed)).filter(|id| *id != 0)
+    }
+
+    /// How often in a row it ended by itself soon after it was started.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     /// Ends the replica: SIGTERM, and SIGKILL when its grace has passed.
@@ -60,9 +67,8 @@ impl Running {
     }
 }
 
-async fn live(replica: Replica, process_id: Arc<AtomicU32>, stop: CancellationToken) {
+async fn live(replica: Replica, process_id: Arc<AtomicU32>, restarts: Arc<AtomicU32>, stop: CancellationToken) {
     let name = replica.name.as_str();
-    let mut restarts = 0;
     loop {
         let started = Instant::now();
         let ended = run_once(&replica, &process_id, &stop).await;
@@ -71,10 +77,9 @@ async fn live(replica: Replica, process_id: Arc<AtomicU32>, stop: CancellationTo
             return;
         }
         if started.elapsed() >= STABLE {
-            restarts = 0;
+            restarts.store(0, Ordering::Relaxed);
         }
-        let delay = restart_delay(restarts);
-        restarts += 1;
+        let delay = restart_delay(restarts.fetch_add(1, Ordering::Relaxed));
         match ended {
             Ok(status) => tracing::warn!(replica = name, %status, ?delay, "ended by itself, starting again"),
             Err(error) => tracing::error!(replica = name, %error, ?delay, "could not be started, trying again"),

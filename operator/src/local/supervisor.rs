@@ -14,13 +14,17 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    fleet::LocalFleet,
     replica::Running,
     secrets,
     translate::{self, Places, Replica},
 };
-use crate::controller::{
-    build::{COMPONENT_LABEL, Desired, PROCESSOR_COMPONENT},
-    status::{WorkloadState, Workloads},
+use crate::{
+    controller::{
+        build::{COMPONENT_LABEL, Desired, PROCESSOR_COMPONENT},
+        status::{WorkloadState, Workloads},
+    },
+    scaling::{self, CRASH_LOOP, ReplicaState},
 };
 
 /// How long a replica may take to tell whether it is ready.
@@ -35,6 +39,7 @@ pub struct Supervisor {
     running: BTreeMap<String, Running>,
     client: reqwest::Client,
     listed: String,
+    fleet: LocalFleet,
 }
 
 /// One line of `replicas.json`.
@@ -73,7 +78,20 @@ impl Supervisor {
             .build()
             .context("failed to set up an HTTP client")?;
         let replicas_file = state_dir.join("replicas.json");
-        Ok(Self { places, metrics_address, replicas_file, running: BTreeMap::new(), client, listed: String::new() })
+        Ok(Self {
+            places,
+            metrics_address,
+            replicas_file,
+            running: BTreeMap::new(),
+            client,
+            listed: String::new(),
+            fleet: LocalFleet::default(),
+        })
+    }
+
+    /// The processors, as they were seen last.
+    pub fn fleet(&self) -> LocalFleet {
+        self.fleet.clone()
     }
 
     /// Makes the processes of this machine what was built, and tells how far they have come.
@@ -107,6 +125,8 @@ impl Supervisor {
     /// How far the workloads have come; also keeps `replicas.json` up to date.
     async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
         let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
+        let seen = self.running.values().zip(&answers).map(|(running, not_ready)| seen(running, not_ready.is_none()));
+        self.fleet.show(seen.flatten().collect());
         let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
         let workloads = Workloads {
             api: state(&desired.api, &answers),
@@ -132,6 +152,7 @@ impl Supervisor {
         for name in names {
             tracing::info!(replica = name, "stopping");
         }
+        self.fleet.drain(names);
         join_all(names.iter().filter_map(|name| self.running.remove(name)).map(Running::stop)).await;
     }
 
@@ -202,6 +223,18 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// A processor as the autoscaler sees it; `None` for other replicas.
+fn seen(running: &Running, is_ready: bool) -> Option<scaling::Replica> {
+    let Replica { name, component, metrics_address, .. } = &running.replica;
+    let state = match (is_ready, running.restarts() >= CRASH_LOOP) {
+        (true, _) => ReplicaState::Ready,
+        (false, true) => ReplicaState::CrashLooping,
+        (false, false) => ReplicaState::Starting,
+    };
+    let replica = scaling::Replica { name: name.clone(), address: Some(*metrics_address), state };
+    (component == PROCESSOR_COMPONENT).then_some(replica)
 }
 
 fn state(deployment: &Deployment, answers: &[(&Replica, Option<String>)]) -> WorkloadState {

@@ -10,6 +10,7 @@ fn findings() -> Findings {
         topics: Some(Ok(Topics { topics: vec![topic], safety: Ok(Safety::default()) })),
         workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
         database_unreachable: None,
+        scaling: Some(Scaling::ByUser),
     }
 }
 
@@ -45,6 +46,7 @@ fn every_condition_is_there_from_the_first_visit_on() {
         ("ProcessorAvailable", "Unknown"),
         ("KafkaSettingsSafe", "Unknown"),
         ("Paused", "False"),
+        ("AutoscalerActive", "Unknown"),
     ];
     assert_eq!(found, expected);
 }
@@ -163,7 +165,7 @@ fn transition_times_change_only_with_the_status() {
     let broken = Findings { workloads: Some(Err("refused".to_owned())), ..findings() };
     let third = summarize("notifications", Some(2), Some(&second), &broken, at(30));
     let times: Vec<_> = third.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect();
-    assert_eq!(times, [30, 10, 10, 30, 30, 10, 10]);
+    assert_eq!(times, [30, 10, 10, 30, 30, 10, 10, 10]);
 }
 
 #[test]

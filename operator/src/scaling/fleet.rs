@@ -1,0 +1,160 @@
+//! Which processors of a pipeline there are, and where each tells its load.
+
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+use telemetry::error_chain;
+
+use crate::controller::build::{METRICS_PORT, processor_selector};
+
+/// From how many restarts on a pod that is not ready counts as one that ends again and again.
+pub const CRASH_LOOP: u32 = 3;
+/// What a pod loses when it ends, which says in which order pods are taken away (KEP-2255).
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// One processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// Where it tells its load; `None` as long as it has no address.
+    pub address: Option<SocketAddr>,
+    /// How far it has come.
+    pub state: ReplicaState,
+}
+
+/// How far a processor has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// It runs and is ready.
+    Ready,
+    /// It starts, or waits for a place to run.
+    Starting,
+    /// It ends again and again.
+    CrashLooping,
+    /// It was told to end and finishes what it has begun.
+    Draining,
+}
+
+/// Where the processors of pipelines run.
+pub trait Fleet: Send + Sync {
+    /// Those of one pipeline; an error says why they are not known.
+    fn replicas(&self, namespace: &str, pipeline: &str) -> impl Future<Output = Result<Vec<Replica>, String>> + Send;
+
+    /// Says before some are taken away how many messages each has in work: those with the fewest go first.
+    fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) -> impl Future<Output = ()> + Send;
+}
+
+/// Pods of a cluster.
+#[derive(Clone)]
+pub struct KubernetesFleet {
+    client: Client,
+}
+
+impl KubernetesFleet {
+    /// Those of this cluster.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn pods(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+impl Fleet for KubernetesFleet {
+    async fn replicas(&self, namespace: &str, pipeline: &str) -> Result<Vec<Replica>, String> {
+        let processors = ListParams::default().labels(&processor_selector(pipeline));
+        match self.pods(namespace).list(&processors).await {
+            Ok(pods) => Ok(pods.items.iter().filter_map(replica).collect()),
+            Err(error) => Err(format!("pods cannot be listed: {}", error_chain(&error))),
+        }
+    }
+
+    async fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) {
+        let pods = self.pods(namespace);
+        for (pod, messages) in in_work {
+            let cost = json!({ "metadata": { "annotations": { DELETION_COST: messages.to_string() } } });
+            // Without it another one goes, which drains all the same.
+            if let Err(error) = pods.patch_metadata(pod, &PatchParams::default(), &Patch::Merge(&cost)).await {
+                tracing::warn!(pod, namespace, error = error_chain(&error), "what the pod would lose is not told");
+            }
+        }
+    }
+}
+
+/// A pod as a replica; `None` for one that has ended.
+fn replica(pod: &Pod) -> Option<Replica> {
+    let status = pod.status.clone().unwrap_or_default();
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let is_ready =
+        status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let containers =
+        || status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
+    let state = if pod.metadata.deletion_timestamp.is_some() {
+        ReplicaState::Draining
+    } else if is_ready {
+        ReplicaState::Ready
+    } else if containers().any(loops) {
+        ReplicaState::CrashLooping
+    } else {
+        ReplicaState::Starting
+    };
+    let address = status.pod_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let port = u16::try_from(METRICS_PORT.number).ok()?;
+    Some(Replica { name: pod.name_any(), address: address.map(|ip| SocketAddr::new(ip, port)), state })
+}
+
+fn loops(container: &ContainerStatus) -> bool {
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+    reason == Some("CrashLoopBackOff")
+        || u32::try_from(container.restart_count).is_ok_and(|restarts| restarts >= CRASH_LOOP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pod: serde_json::Value, expected: Option<ReplicaState>) {
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        assert_eq!(replica(&pod).map(|replica| replica.state), expected);
+    }
+
+    #[test]
+    fn pods_are_told_apart_by_how_far_they_have_come() {
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        check(json!({ "status": { "phase": "Pending" } }), Some(ReplicaState::Starting));
+        check(json!({ "status": { "phase": "Running", "conditions": ready } }), Some(ReplicaState::Ready));
+        let ends = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        check(json!({ "metadata": ends, "status": { "conditions": ready } }), Some(ReplicaState::Draining));
+        check(json!({ "status": { "phase": "Failed" } }), None);
+    }
+
+    #[test]
+    fn a_pod_that_ends_again_and_again_is_told_from_one_that_starts() {
+        let container = |restarts: i32, state: serde_json::Value| json!({ "name": "processor", "image": "", "imageID": "", "ready": false, "restartCount": restarts, "state": state });
+        let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        let running = json!({ "running": {} });
+        let pod = |container| json!({ "status": { "phase": "Running", "containerStatuses": [container] } });
+        check(pod(container(1, waiting)), Some(ReplicaState::CrashLooping));
+        check(pod(container(2, running.clone())), Some(ReplicaState::Starting));
+        check(pod(container(3, running)), Some(ReplicaState::CrashLooping));
+    }
+
+    #[test]
+    fn a_pod_tells_its_load_on_its_metrics_port() {
+        let pod = json!({ "metadata": { "name": "a" }, "status": { "podIP": "10.0.0.7" } });
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        let address = "10.0.0.7:9090".parse().ok();
+        assert_eq!(replica(&pod), Some(Replica { name: "a".to_owned(), address, state: ReplicaState::Starting }));
+    }
+}

@@ -1,0 +1,148 @@
+//! The consumer group, as its members tell it: each processor says which partitions it reads.
+//!
+//! Not asked of the brokers: librdkafka aborts the process when a call that asks a group's coordinator outlives the broker
+//! (librdkafka issue 4605), and what processors tell is the same for every group protocol, in a cluster and without one.
+
+use std::collections::BTreeMap;
+
+use autoscaler::{Group, GroupState, Lane, Processor, Signal};
+use jiff::Timestamp;
+
+/// Which processor reads a partition, by topic and number.
+type Owners = BTreeMap<(String, i32), Vec<String>>;
+
+/// Counts how often the partitions were given out anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assignments {
+    owners: Owners,
+    epoch: i64,
+}
+
+impl Assignments {
+    /// The group, from what every processor that is ready tells and the partitions that there are.
+    pub fn group(&mut self, at: Timestamp, processors: &[Processor], lanes: &[Lane]) -> Signal<Group> {
+        let mut owners = Owners::new();
+        for lane in lanes {
+            match &lane.partitions {
+                Signal::Known { value, .. } => {
+                    owners
+                        .extend(value.iter().map(|partition| ((lane.topic.clone(), partition.partition), Vec::new())));
+                }
+                Signal::Unknown { why } => return Signal::Unknown { why: why.clone() },
+            }
+        }
+        let mut oldest = at;
+        for Processor { pod, load, .. } in processors {
+            let load = match load {
+                Signal::Known { at, value } => {
+                    oldest = oldest.min(*at);
+                    value
+                }
+                Signal::Unknown { why } => {
+                    return Signal::Unknown { why: format!("{pod} does not tell what it reads: {why}") };
+                }
+            };
+            for lane in &load.lanes {
+                for partition in &lane.partitions {
+                    owners.entry((lane.topic.clone(), partition.partition)).or_default().push(pod.clone());
+                }
+            }
+        }
+        let state = if processors.is_empty() {
+            GroupState::Empty
+        } else if owners.values().all(|readers| readers.len() == 1) {
+            GroupState::Stable
+        } else {
+            GroupState::Rebalancing
+        };
+        if owners != self.owners {
+            self.epoch += 1;
+            self.owners = owners;
+        }
+        let members = u32::try_from(processors.len()).unwrap_or(u32::MAX);
+        Signal::Known { at: oldest, value: Group { state, members, epoch: Some(self.epoch) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use autoscaler::PartitionOffsets;
+    use contract::{LaneLoad, Load, PartitionLoad};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn lanes(partitions: i32) -> Vec<Lane> {
+        let offsets = |partition| PartitionOffsets {
+            partition,
+            earliest: 0,
+            committed: None,
+            end: 0,
+            finished_beyond: 0,
+            delayed: 0,
+        };
+        let value = (0..partitions).map(offsets).collect();
+        vec![Lane { topic: "sms.requests".to_owned(), partitions: Signal::Known { at: at(9), value } }]
+    }
+
+    fn processor(pod: &str, partitions: &[i32]) -> Processor {
+        let partition = |&partition: &i32| PartitionLoad { partition, position: None, finished_beyond: 0 };
+        let lane = LaneLoad {
+            topic: "sms.requests".to_owned(),
+            processed: 0,
+            failed: 0,
+            busy_seconds: 0.0,
+            in_flight: 0,
+            throttled_seconds: 0.0,
+            oldest_unfinished_seconds: None,
+            partitions: partitions.iter().map(partition).collect(),
+        };
+        let load = Load { at: at(0), since: at(0), max_in_flight: 1, lanes: vec![lane] };
+        Processor { pod: pod.to_owned(), load: Signal::Known { at: at(8), value: load }, cpu: None }
+    }
+
+    #[track_caller]
+    fn check(assignments: &mut Assignments, processors: &[Processor], state: GroupState, members: u32, epoch: i64) {
+        let expected = Group { state, members, epoch: Some(epoch) };
+        let Signal::Known { value, .. } = assignments.group(at(9), processors, &lanes(2)) else { panic!("known") };
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_group_is_at_rest_when_every_partition_is_read_by_exactly_one() {
+        let mut assignments = Assignments::default();
+        check(&mut assignments, &[], GroupState::Empty, 0, 1);
+        check(&mut assignments, &[processor("a", &[0, 1])], GroupState::Stable, 1, 2);
+        check(&mut assignments, &[processor("a", &[0]), processor("b", &[1])], GroupState::Stable, 2, 3);
+        check(&mut assignments, &[processor("a", &[0]), processor("b", &[])], GroupState::Rebalancing, 2, 4);
+        check(&mut assignments, &[processor("a", &[0, 1]), processor("b", &[1])], GroupState::Rebalancing, 2, 5);
+    }
+
+    #[test]
+    fn the_epoch_stands_still_as_long_as_nobody_reads_another_partition() {
+        let mut assignments = Assignments::default();
+        for _ in 0..3 {
+            check(&mut assignments, &[processor("a", &[0, 1])], GroupState::Stable, 1, 1);
+        }
+    }
+
+    #[test]
+    fn a_processor_that_is_silent_makes_the_group_unknown() {
+        let mut silent = processor("a", &[0]);
+        silent.load = Signal::Unknown { why: "no answer".to_owned() };
+        let group = Assignments::default().group(at(9), &[silent], &lanes(1));
+        assert_eq!(group, Signal::Unknown { why: "a does not tell what it reads: no answer".to_owned() });
+    }
+
+    #[test]
+    fn a_group_is_as_old_as_the_oldest_answer() {
+        let Signal::Known { at: seen, .. } = Assignments::default().group(at(9), &[processor("a", &[0])], &lanes(1))
+        else {
+            panic!("known")
+        };
+        assert_eq!(seen, at(8));
+    }
+}

@@ -1,0 +1,212 @@
+//! One look at a pipeline and the decision that follows from it.
+
+use std::{sync::Arc, time::Duration};
+
+use autoscaler::{Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
+use contract::Load;
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use telemetry::error_chain;
+
+use super::Report;
+use super::{Fleet, Replica, ReplicaState, Scaling, hold_until, settings};
+use crate::crd::SmsPipeline;
+
+/// How long a processor may take to tell its load.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many processors are asked at once.
+const ASKED_AT_ONCE: usize = 32;
+
+/// Looks at pipelines and decides.
+pub struct Scaler<F> {
+    scaling: Arc<Scaling>,
+    fleet: F,
+    client: reqwest::Client,
+    interval: Duration,
+}
+
+/// Whether a look found something to carry out or to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Reconcile has something to do.
+    Changed,
+    /// Everything is as it was.
+    Unchanged,
+}
+
+impl<F: Fleet> Scaler<F> {
+    /// Remembers in `scaling` what it decides each `interval` about the replicas of `fleet`.
+    pub fn new(scaling: Arc<Scaling>, fleet: F, interval: Duration) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder().timeout(LOAD_TIMEOUT).no_proxy().build()?;
+        Ok(Self { scaling, fleet, client, interval })
+    }
+
+    /// Decides about one pipeline, whose topics are as far as `offsets` tells.
+    pub async fn look(&self, pipeline: &SmsPipeline, offsets: Result<Vec<kafka::PartitionOffsets>, String>) -> Look {
+        let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
+        let Some(settings) = settings(pipeline, self.interval) else {
+            self.scaling.forget(&namespace, &name);
+            return Look::Unchanged;
+        };
+        let read_at = Timestamp::now();
+        let Some(count) = self.scaling.count(&namespace, &name) else { return Look::Unchanged };
+        let replicas = self.fleet.replicas(&namespace, &name).await;
+        let told = self.loads(replicas.as_deref().unwrap_or_default()).await;
+        let now = Timestamp::now();
+        let lanes = lanes(read_at, offsets);
+        let Some(processors) = self.scaling.see(&namespace, &name, now, told) else { return Look::Unchanged };
+        let group = self.scaling.group(&namespace, &name, now, &processors, &lanes);
+        let Some(group) = group else { return Look::Unchanged };
+        let signals = Signals {
+            at: now,
+            replicas: count,
+            hold_until: held_until(pipeline, now, self.interval),
+            pods: pods(now, replicas),
+            group,
+            lanes,
+            processors,
+        };
+        let before = self.scaling.last(&namespace, &name).map(|decision| Report::of(&decision));
+        let in_work = in_work(&signals.processors);
+        let Some(decision) = self.scaling.decide(&namespace, &name, &settings, signals) else { return Look::Unchanged };
+        if let Some(fewer) = decision.to_apply().filter(|count| *count < decision.current) {
+            tracing::info!(pipeline = name, namespace, from = decision.current, to = fewer, "taking processors away");
+            self.fleet.weigh(&namespace, &in_work).await;
+        }
+        if before == Some(Report::of(&decision)) { Look::Unchanged } else { Look::Changed }
+    }
+
+    /// What every replica that is ready tells of itself.
+    async fn loads(&self, replicas: &[Replica]) -> Vec<(String, Result<Load, String>)> {
+        let mut asked = Vec::new();
+        for replica in replicas.iter().filter(|replica| replica.state == ReplicaState::Ready) {
+            asked.push(self.ask(replica.clone()));
+        }
+        stream::iter(asked).buffer_unordered(ASKED_AT_ONCE).collect().await
+    }
+
+    async fn ask(&self, replica: Replica) -> (String, Result<Load, String>) {
+        let told = match replica.address {
+            Some(address) => {
+                let load = self.load(&format!("http://{address}/load")).await;
+                load.map_err(|error| error_chain(&error.without_url()))
+            }
+            None => Err("it has no address".to_owned()),
+        };
+        (replica.name, told)
+    }
+
+    async fn load(&self, url: &str) -> reqwest::Result<Load> {
+        self.client.get(url).send().await?.error_for_status()?.json().await
+    }
+}
+
+/// How far each topic is.
+fn lanes(at: Timestamp, offsets: Result<Vec<kafka::PartitionOffsets>, String>) -> Vec<Lane> {
+    let offsets = match offsets {
+        Ok(offsets) => offsets,
+        Err(why) => {
+            return vec![Lane { topic: "of the pipeline".to_owned(), partitions: Signal::Unknown { why } }];
+        }
+    };
+    let mut lanes = Vec::<(String, Vec<PartitionOffsets>)>::new();
+    for found in offsets {
+        let partition = PartitionOffsets {
+            partition: found.partition,
+            earliest: found.earliest,
+            committed: found.committed,
+            end: found.end,
+            // Whoever reads the partition tells that.
+            finished_beyond: 0,
+            // A retry that waits is in work or in the database, never in a topic.
+            delayed: 0,
+        };
+        match lanes.iter_mut().find(|(topic, _)| *topic == found.topic) {
+            Some((_, partitions)) => partitions.push(partition),
+            None => lanes.push((found.topic.clone(), vec![partition])),
+        }
+    }
+    let lane = |(topic, value)| Lane { topic, partitions: Signal::Known { at, value } };
+    lanes.into_iter().map(lane).collect()
+}
+
+fn pods(at: Timestamp, replicas: Result<Vec<Replica>, String>) -> Signal<Pods> {
+    let replicas = match replicas {
+        Ok(replicas) => replicas,
+        Err(why) => return Signal::Unknown { why },
+    };
+    let count = |state| {
+        let alike = replicas.iter().filter(|replica| replica.state == state).count();
+        u32::try_from(alike).unwrap_or(u32::MAX)
+    };
+    let value = Pods {
+        ready: count(ReplicaState::Ready),
+        starting: count(ReplicaState::Starting),
+        crash_looping: count(ReplicaState::CrashLooping),
+        draining: count(ReplicaState::Draining),
+    };
+    Signal::Known { at, value }
+}
+
+fn in_work(processors: &[Processor]) -> Vec<(String, u32)> {
+    let messages = |processor: &Processor| match &processor.load {
+        Signal::Known { value, .. } => Some(value.lanes.iter().map(|lane| lane.in_flight).sum()),
+        Signal::Unknown { .. } => None,
+    };
+    processors.iter().filter_map(|processor| Some((processor.pod.clone(), messages(processor)?))).collect()
+}
+
+/// Until when the count stays as it is: as an annotation says, and until the next look where that cannot be read or where
+/// nothing at all is to be changed.
+fn held_until(pipeline: &SmsPipeline, now: Timestamp, interval: Duration) -> Option<Timestamp> {
+    let next_look = now.checked_add(interval).unwrap_or(now);
+    if pipeline.paused_by().is_some() {
+        return Some(next_look);
+    }
+    hold_until(pipeline).unwrap_or(Some(next_look))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{controller::fixtures::pipeline, scaling::HOLD_UNTIL};
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn offsets(topic: &str, partition: i32) -> kafka::PartitionOffsets {
+        kafka::PartitionOffsets { topic: topic.to_owned(), partition, earliest: 1, committed: Some(2), end: 3 }
+    }
+
+    #[test]
+    fn partitions_are_told_by_topic() {
+        let found = [offsets("a", 0), offsets("b", 0), offsets("a", 1)];
+        let lanes = lanes(Timestamp::UNIX_EPOCH, Ok(found.into()));
+        let told = |lane: &Lane| match &lane.partitions {
+            Signal::Known { value, .. } => (lane.topic.clone(), value.len()),
+            Signal::Unknown { why } => panic!("{why}"),
+        };
+        assert_eq!(lanes.iter().map(told).collect::<Vec<_>>(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_and_not_nothing() {
+        let lanes = lanes(Timestamp::UNIX_EPOCH, Err("no broker answers".to_owned()));
+        assert!(matches!(lanes.as_slice(), [Lane { partitions: Signal::Unknown { .. }, .. }]));
+        assert!(matches!(pods(Timestamp::UNIX_EPOCH, Err("forbidden".to_owned())), Signal::Unknown { .. }));
+    }
+
+    #[test]
+    fn the_count_is_held_while_the_pipeline_is_paused_or_an_annotation_cannot_be_read() {
+        let now = Timestamp::from_second(100).expect("a time");
+        let next = Timestamp::from_second(110).ok();
+        let mut pipeline = pipeline();
+        assert_eq!(held_until(&pipeline, now, INTERVAL), None);
+        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "later".to_owned());
+        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
+        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "1970-01-01T00:10:00Z".to_owned());
+        assert_eq!(held_until(&pipeline, now, INTERVAL), Timestamp::from_second(600).ok());
+        pipeline.spec.paused = true;
+        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
+    }
+}
