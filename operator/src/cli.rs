@@ -5,6 +5,7 @@
 pub mod completions;
 pub mod diff;
 mod documents;
+pub mod explain;
 mod placeholders;
 pub mod render;
 pub mod validate;
@@ -23,6 +24,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   validate, render  0 all valid   1 something is refused   2 the file cannot be read, or wrong usage
   diff              0 no difference   1 differences        2 an error, or wrong usage
+  explain           0 done   1 this version would decide otherwise   2 an error, or wrong usage
   all others        0 done        1 an error               2 wrong usage";
 
 /// What a command found.

@@ -34,6 +34,9 @@ pub enum Command {
     /// Print what applying a file would change in the cluster of the current kubeconfig, and change nothing.
     #[command(after_help = EXIT_CODES)]
     Diff(Diff),
+    /// Tell how the number of processors of a pipeline was decided, and decide it again from the same inputs.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
     /// Print what a shell needs to complete the commands and flags.
     Completions {
         /// The shell.
@@ -95,6 +98,40 @@ pub struct Diff {
     /// Image of the processors where a pipeline names none; the one that runs when absent.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub processor_image: Option<String>,
+}
+
+/// Settings of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The pipeline, as `NAME` or `smsp/NAME`.
+    #[arg(value_name = "PIPELINE", value_parser = pipeline_name)]
+    pub pipeline: String,
+
+    /// Namespace of the pipeline; that of the kubeconfig's context when absent.
+    #[arg(short = 'n', long, value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+
+    /// Where the decisions are, in place of the operator in the cluster: the address of an operator's metrics, such as
+    /// `http://127.0.0.1:9090`, or a file that was saved; `-` is standard input.
+    #[arg(long, value_name = "URL|FILE")]
+    pub from: Option<String>,
+
+    /// Namespace of the operator; found by its Lease when absent, which takes the right to list Leases everywhere.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub operator_namespace: Option<String>,
+
+    /// How many decisions are told at most; 500 are kept.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub last: u16,
+
+    /// Also write the decisions with all their inputs to this file.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+}
+
+fn pipeline_name(text: &str) -> Result<String, String> {
+    let name = text.rsplit_once('/').map_or(text, |(_, name)| name);
+    if name.is_empty() { Err("must be NAME or smsp/NAME".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 /// Settings of `run`.

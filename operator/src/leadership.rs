@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use decide::{Move, Seen};
 
+/// The Lease of the operators that look after the same pipelines.
+pub const LEASE: &str = "sms-operator";
 /// How long a Lease must stand still before another operator may take it.
 const DURATION: Duration = Duration::from_secs(12);
 /// How often the leader renews and the others look.

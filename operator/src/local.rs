@@ -37,7 +37,7 @@ use crate::{
     crd::SmsPipeline,
     file, lag,
     metrics::{Metrics, ReconcileResult},
-    scaling::{self, Scaler, Scaling},
+    scaling::{Scaler, Scaling},
 };
 
 /// How often the file and the replicas are looked at.
@@ -123,11 +123,11 @@ impl Pipeline {
     pub async fn run(
         mut self,
         metrics: Metrics,
-        scaling: scaling::Metrics,
+        scaling: Arc<Scaling>,
         ready: Check,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let (scaling, interval) = (Arc::new(Scaling::new(scaling)), self.lag_interval);
+        let interval = self.lag_interval;
         let scaler = Scaler::new(Arc::clone(&scaling), self.supervisor.fleet(), interval)
             .context("failed to set up an HTTP client")?;
         let shown = Arc::new(Mutex::new(self.current.clone()));

@@ -16,17 +16,14 @@ use sms_operator::{
     controller::{self, Context, apply::Served, backoff::Backoff, events::Events, validate::DefaultImages, within},
     crd::SmsPipeline,
     lag,
-    leadership::Election,
+    leadership::{Election, LEASE},
     local,
     metrics::Metrics,
-    scaling::{self, KubernetesFleet, Scaler, Scaling},
+    scaling::{KubernetesFleet, Metrics as ScalingMetrics, Scaler, Scaling, decisions},
     yaml,
 };
 use telemetry::{Health, Telemetry, server, shutdown};
 use uuid::Uuid;
-
-/// The Lease of the operators that look after the same pipelines.
-const LEASE: &str = "sms-operator";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,6 +34,7 @@ async fn main() -> ExitCode {
         Command::Validate(settings) => cli::tell(cli::validate::run(&settings)),
         Command::Render(settings) => cli::tell(cli::render::run(&settings)),
         Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
+        Command::Explain(settings) => cli::tell(cli::explain::run(&settings).await),
         Command::Completions { shell } => cli::tell(cli::completions::run(shell)),
     }
 }
@@ -62,10 +60,10 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let shutdown = shutdown::requested(&settings.telemetry)?;
     let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
     metrics.register(&mut registry);
-    let scaling_metrics = scaling::Metrics::default();
-    scaling_metrics.register(&mut registry);
+    let scaling = scaling(&mut registry);
     let kubernetes = health.check("kubernetes");
-    let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
+    let routes = decisions(Arc::clone(&scaling));
+    let serving = tokio::spawn(server::serve_with(listener, registry, health, routes, shutdown.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.watch_namespace, "starting");
     let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
@@ -87,7 +85,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
             metrics,
             installation,
-            scaling: Arc::new(Scaling::new(scaling_metrics)),
+            scaling,
         });
         let interval = Duration::from_secs(settings.lag_interval_seconds);
         let scaler = Scaler::new(Arc::clone(&context.scaling), KubernetesFleet::new(client.clone()), interval)
@@ -128,6 +126,12 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn scaling(registry: &mut Registry) -> Arc<Scaling> {
+    let metrics = ScalingMetrics::default();
+    metrics.register(registry);
+    Arc::new(Scaling::new(metrics))
+}
+
 async fn run_local(settings: Local) -> anyhow::Result<()> {
     let shared = settings.telemetry();
     let pipeline = local::Pipeline::open(&settings).await?;
@@ -136,11 +140,11 @@ async fn run_local(settings: Local) -> anyhow::Result<()> {
     let shutdown = shutdown::requested(&shared)?;
     let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
     metrics.register(&mut registry);
-    let scaling_metrics = scaling::Metrics::default();
-    scaling_metrics.register(&mut registry);
+    let scaling = scaling(&mut registry);
     let ready = health.check("pipeline");
-    let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));
-    let ended = pipeline.run(metrics, scaling_metrics, ready, shutdown.clone()).await;
+    let routes = decisions(Arc::clone(&scaling));
+    let serving = tokio::spawn(server::serve_with(listener, registry, health, routes, shutdown.clone()));
+    let ended = pipeline.run(metrics, scaling, ready, shutdown.clone()).await;
     shutdown.cancel();
     serving.await??;
     telemetry.flush();

@@ -10,6 +10,7 @@ mod loads;
 mod look;
 mod metrics;
 mod report;
+mod routes;
 mod settings;
 
 use std::{
@@ -28,6 +29,7 @@ pub use fleet::{CRASH_LOOP, Fleet, KubernetesFleet, Replica, ReplicaState};
 pub use look::{Look, Scaler};
 pub use metrics::Metrics;
 pub use report::{Report, Told};
+pub use routes::{decisions, decisions_path};
 pub use settings::{HOLD_UNTIL, hold_until, settings};
 
 use group::Assignments;
@@ -135,13 +137,14 @@ impl Scaling {
 
     /// Decides and remembers.
     fn decide(&self, namespace: &str, pipeline: &str, settings: &Settings, signals: Signals) -> Option<Decision> {
-        let decision = self.with(namespace, pipeline, |scaled| {
-            let (decision, memory) = decide(settings, &signals, &scaled.memory);
-            scaled.count = decision.to_apply().unwrap_or(scaled.count);
-            let (settings, memory) = (settings.clone(), std::mem::replace(&mut scaled.memory, memory));
-            scaled.decisions.push(Recorded { settings, signals, memory, decision: decision.clone() });
-            decision
-        })?;
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = Decisions::BUDGET / pipelines.len().max(1);
+        let scaled = pipelines.get_mut(&(namespace.to_owned(), pipeline.to_owned()))?;
+        let (decision, memory) = decide(settings, &signals, &scaled.memory);
+        scaled.count = decision.to_apply().unwrap_or(scaled.count);
+        let (settings, memory) = (settings.clone(), std::mem::replace(&mut scaled.memory, memory));
+        scaled.decisions.push(Recorded { settings, signals, memory, decision: decision.clone() }, budget);
+        drop(pipelines);
         self.metrics.decided(namespace, pipeline, &decision);
         Some(decision)
     }

@@ -27,6 +27,10 @@ pub struct PipelineSettings {
     pub secrets: Vec<[String; 3]>,
     /// `spec.telemetry`.
     pub telemetry: Value,
+    /// `spec.processor.autoscaling`, in place of one replica.
+    pub autoscaling: Option<Value>,
+    /// `spec.processor.maxInFlight`.
+    pub max_in_flight: usize,
     /// `spec.api.replicas`.
     pub api_replicas: usize,
     /// Kafka's bootstrap servers; those of the run when absent.
@@ -46,6 +50,8 @@ impl Default for PipelineSettings {
             http_provider: None,
             secrets: Vec::new(),
             telemetry: json!({}),
+            autoscaling: None,
+            max_in_flight: 4000,
             api_replicas: 1,
             kafka: None,
             kafka_security: json!({}),
@@ -319,6 +325,11 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
         Some(http) => json!({ "http": http }),
         None => json!({ "simulated": settings.provider }),
     };
+    let mut processor = json!({ "provider": provider, "maxInFlight": settings.max_in_flight });
+    match &settings.autoscaling {
+        Some(autoscaling) => processor["autoscaling"] = autoscaling.clone(),
+        None => processor["replicas"] = json!(1),
+    }
     json!({
         "apiVersion": "smspipeline.dev/v1alpha1",
         "kind": "SmsPipeline",
@@ -331,7 +342,7 @@ fn resource(prefix: &str, settings: &PipelineSettings) -> Value {
                 "topics": { "prefix": prefix, "partitions": 3, "replicationFactor": 1 },
             },
             "api": { "replicas": settings.api_replicas, "authentication": authentication },
-            "processor": { "replicas": 1, "provider": provider },
+            "processor": processor,
             "telemetry": settings.telemetry,
         },
     })

@@ -9,7 +9,7 @@ use tests::{Binary, Cluster, Environment, eventually, unique};
 
 use crate::cluster::create_database_secret;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const KILLS: u32 = 50;
 const TOPICS: [&str; 4] = [".requests", ".high-priority", ".low-priority", "-requests-dlq"];
 

@@ -8,8 +8,8 @@ use crate::{decision::Decision, memory::Memory, rule::decide, settings::Settings
 
 /// How many decisions are kept.
 const KEPT: usize = 500;
-/// How many partitions the inputs of all decisions that are kept may have together: about 64 MB.
-const KEPT_PARTITIONS: usize = 200_000;
+/// What a decision weighs without its inputs, counted in partitions of inputs, of which one takes about 320 bytes.
+const DECISION_WEIGHT: usize = 4;
 
 /// A decision and all that it was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,31 +29,33 @@ pub fn replay(recorded: &Recorded) -> Decision {
     decide(&recorded.settings, &recorded.signals, &recorded.memory).0
 }
 
-/// The last 500 decisions. Inputs of older ones go first where topics have so many partitions that all of them would take
-/// too much memory.
+/// The last 500 decisions. Where they would take too much memory, inputs of older ones go first, and then these themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Decisions {
     kept: VecDeque<(Decision, Option<Box<Recorded>>)>,
     /// How many of the oldest have lost their inputs.
     without_inputs: usize,
-    partitions: usize,
+    weight: usize,
 }
 
 impl Decisions {
-    /// Keeps one more, and forgets the oldest when there are too many.
-    pub fn push(&mut self, recorded: Recorded) {
-        self.partitions += recorded.memory.size();
+    /// What all decisions of a process may weigh together: about 64 MB.
+    pub const BUDGET: usize = 200_000;
+
+    /// Keeps one more, and forgets older ones when there are too many or when they weigh more than `budget`. The last one
+    /// stays whole, however large it is.
+    pub fn push(&mut self, recorded: Recorded, budget: usize) {
+        self.weight += DECISION_WEIGHT + recorded.memory.size();
         self.kept.push_back((recorded.decision.clone(), Some(Box::new(recorded))));
-        if self.kept.len() > KEPT {
-            let forgotten = self.kept.pop_front().and_then(|(_, recorded)| recorded);
-            self.partitions -= forgotten.map_or(0, |recorded| recorded.memory.size());
-            self.without_inputs = self.without_inputs.saturating_sub(1);
-        }
-        // The last one stays whole, however large it is.
-        while self.partitions > KEPT_PARTITIONS && self.without_inputs + 1 < self.kept.len() {
+        while self.weight > budget && self.without_inputs + 1 < self.kept.len() {
             let forgotten = self.kept[self.without_inputs].1.take();
-            self.partitions -= forgotten.map_or(0, |recorded| recorded.memory.size());
+            self.weight -= forgotten.map_or(0, |recorded| recorded.memory.size());
             self.without_inputs += 1;
+        }
+        while self.kept.len() > KEPT || (self.weight > budget && self.kept.len() > 1) {
+            let forgotten = self.kept.pop_front().and_then(|(_, recorded)| recorded);
+            self.weight -= DECISION_WEIGHT + forgotten.map_or(0, |recorded| recorded.memory.size());
+            self.without_inputs = self.without_inputs.saturating_sub(1);
         }
     }
 
@@ -111,7 +113,7 @@ mod tests {
     fn the_last_500_decisions_are_kept_with_their_inputs() {
         let mut decisions = Decisions::default();
         for second in 0..700 {
-            decisions.push(recorded(second, 6));
+            decisions.push(recorded(second, 6), Decisions::BUDGET);
         }
         let seconds: Vec<_> = decisions.iter().map(|(decision, _)| decision.at.as_second()).collect();
         assert_eq!(seconds, (200..700).collect::<Vec<_>>());
@@ -123,10 +125,22 @@ mod tests {
     fn older_inputs_go_where_they_would_take_too_much_memory() {
         let mut decisions = Decisions::default();
         for second in 0..30 {
-            decisions.push(recorded(second, 30_000));
+            decisions.push(recorded(second, 30_000), Decisions::BUDGET);
         }
         let with_inputs: Vec<_> = decisions.iter().map(|(_, recorded)| recorded.is_some()).collect();
         assert_eq!(with_inputs.len(), 30);
         assert_eq!(with_inputs.iter().position(|is_there| *is_there), Some(24));
+    }
+
+    #[test]
+    fn with_little_memory_few_decisions_are_kept_and_the_last_one_whole() {
+        let mut decisions = Decisions::default();
+        for second in 0..30 {
+            decisions.push(recorded(second, 100), 112);
+        }
+        let kept: Vec<_> = decisions.iter().map(|(decision, _)| decision.at.as_second()).collect();
+        assert_eq!(kept, [27, 28, 29]);
+        let with_inputs = decisions.iter().filter(|(_, recorded)| recorded.is_some()).count();
+        assert_eq!(with_inputs, 1);
     }
 }
