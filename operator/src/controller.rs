@@ -14,6 +14,7 @@ pub(crate) mod fixtures;
 pub mod kinds;
 pub mod names;
 pub mod reasons;
+pub mod seen;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -30,10 +31,8 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::Patch,
     runtime::{
-        Controller,
         controller::Action,
         reflector::{ObjectRef, Store},
-        watcher,
     },
 };
 use serde_json::json;
@@ -46,11 +45,12 @@ use crate::{
     metrics::{Metrics, ReconcileResult},
 };
 
-use apply::Served;
+use apply::{Made, Served};
 use backoff::{Backoff, Class};
 use build::Desired;
 use deletion::Duty;
 use events::Events;
+use seen::Seen;
 use status::{Findings, Unusable, Workloads};
 use topics::Problem;
 use validate::DefaultImages;
@@ -67,6 +67,10 @@ pub struct Context {
     pub client: Client,
     /// Which kinds the cluster has.
     pub served: Served,
+    /// What the watches show of the objects that were made.
+    pub seen: Seen,
+    /// What was applied.
+    pub made: Made,
     /// Kafka clusters in use.
     pub brokers: Brokers,
     /// When pipelines that are not as wanted are looked at again.
@@ -85,6 +89,7 @@ impl Context {
         let key = ObjectRef::new(name).within(namespace);
         self.backoff.forget(&key);
         self.events.forget(&key);
+        self.made.forget(&key);
     }
 }
 
@@ -286,7 +291,7 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
 
 async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
     let served = context.served.kinds(&context.client).await?;
-    apply::apply(&context.client, &served, desired).await
+    apply::apply(&context.client, &served, (&context.seen, &context.made), desired).await
 }
 
 /// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile.
@@ -298,7 +303,7 @@ pub async fn run(
     seen: impl FnOnce(Store<SmsPipeline>),
     shutdown: CancellationToken,
 ) {
-    let controller = Controller::new(pipelines, watcher::Config::default());
+    let controller = watches::pipelines(pipelines);
     let store = controller.store();
     seen(store.clone());
     let reconciling = watches::own_all(controller, &context, namespace)

@@ -1,6 +1,7 @@
 //! Promises of the whole system, each kept by the product as a user starts it.
 
 mod access;
+mod backoff;
 mod bad_input;
 mod chart;
 mod cluster;
