@@ -78,7 +78,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         served: Served::default(),
         seen: Seen::default(),
         made: Made::default(),
-        brokers: Brokers::default(),
+        brokers: Brokers::new(Vec::new(), metrics.clone()),
         backoff: Backoff::default(),
         events: Events::new(client.clone(), identity.clone()),
         images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
@@ -124,11 +124,12 @@ async fn run(settings: Run) -> anyhow::Result<()> {
 
 async fn run_local(settings: Local) -> anyhow::Result<()> {
     let shared = settings.telemetry();
-    let pipeline = local::Pipeline::open(&settings).await?;
+    let metrics = Metrics::default();
+    let pipeline = local::Pipeline::open(&settings, &metrics).await?;
     let listener = server::bind(shared.metrics_address, "metrics and health (--metrics-address)").await?;
     let telemetry = Telemetry::init("sms-operator", &shared)?;
     let shutdown = shutdown::requested(&shared)?;
-    let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
+    let (health, mut registry) = (Health::default(), Registry::default());
     metrics.register(&mut registry);
     let ready = health.check("pipeline");
     let serving = tokio::spawn(server::serve(listener, registry, health, shutdown.clone()));

@@ -14,7 +14,7 @@ mod settings;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
+pub use admin::{Admin, Config, Configurable, Entry, NewTopic, Observer};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;

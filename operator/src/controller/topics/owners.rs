@@ -107,7 +107,7 @@ pub async fn release(admin: &Admin, claim: &Claim) -> Result<(), kafka::Error> {
 }
 
 async fn read(admin: &Admin, claim: &Claim) -> Result<Vec<Claimant>, kafka::Error> {
-    if admin.describe_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
+    if admin.known_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
         admin.create_topics(&[topic(claim.replication_factor)]).await?;
     }
     Ok(standing(&claim.prefix, admin.read_log(OWNERS_TOPIC).await?))
