@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use kafka::{Admin, PartitionOffsets, Settings};
@@ -16,6 +16,7 @@ use crate::{
         validate::ValidatedKafka,
     },
     crd::TopicStatus,
+    metrics::Metrics,
 };
 
 /// Admin clients by their complete settings, secrets included.
@@ -24,6 +25,7 @@ pub struct Brokers {
     clients: Mutex<Clients>,
     /// Addresses to use in place of those that a pipeline names: local mode has no cluster DNS.
     replaced: Vec<(String, String)>,
+    metrics: Metrics,
 }
 
 #[derive(Default)]
@@ -40,9 +42,9 @@ struct Used {
 }
 
 impl Brokers {
-    /// Connects to the second address of a pair wherever a pipeline names the first.
-    pub fn replacing(replaced: Vec<(String, String)>) -> Self {
-        Self { clients: Mutex::default(), replaced }
+    /// Connects to the second address of a pair wherever a pipeline names the first. Every call is counted.
+    pub fn new(replaced: Vec<(String, String)>, metrics: Metrics) -> Self {
+        Self { clients: Mutex::default(), replaced, metrics }
     }
 
     /// Makes the topics of a pipeline as wanted.
@@ -136,7 +138,7 @@ impl Brokers {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let admin = match clients.admins.get(settings).cloned() {
             Some(admin) => admin,
-            None => Admin::new(&self.reachable(settings), "sms-operator")?,
+            None => self.client(settings)?,
         };
         clients.admins.insert(settings.clone(), admin.clone());
         let used = Used { settings: settings.clone(), claim: kafka.claim.clone() };
@@ -145,6 +147,12 @@ impl Brokers {
         drop(clients);
         drop_aside(unused);
         Ok(admin)
+    }
+
+    fn client(&self, settings: &Settings) -> Result<Admin, kafka::Error> {
+        let metrics = self.metrics.clone();
+        let counted = move |call, succeeded| metrics.kafka_called(call, succeeded);
+        Ok(Admin::new(&self.reachable(settings), "sms-operator")?.observed(Arc::new(counted)))
     }
 
     fn reachable(&self, settings: &Settings) -> Settings {

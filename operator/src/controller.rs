@@ -15,6 +15,7 @@ pub mod kinds;
 pub mod names;
 mod ownership;
 pub mod reasons;
+pub mod seen;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -31,10 +32,8 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::Patch,
     runtime::{
-        Controller,
         controller::Action,
         reflector::{ObjectRef, Store},
-        watcher,
     },
 };
 use serde_json::json;
@@ -49,12 +48,13 @@ use crate::{
     scaling::Scaling,
 };
 
-use apply::Served;
+use apply::{Made, Served};
 use backoff::{Backoff, Class};
 use build::Desired;
 use deletion::Duty;
 use dereference::Referenced;
 use events::Events;
+use seen::Seen;
 use status::{Findings, Unusable, Workloads};
 use topics::{Problem, Unready};
 use validate::DefaultImages;
@@ -71,6 +71,10 @@ pub struct Context {
     pub client: Client,
     /// Which kinds the cluster has.
     pub served: Served,
+    /// What the watches show of the objects that were made.
+    pub seen: Seen,
+    /// What was applied.
+    pub made: Made,
     /// Kafka clusters in use.
     pub brokers: Brokers,
     /// When pipelines that are not as wanted are looked at again.
@@ -94,6 +98,7 @@ impl Context {
         self.backoff.forget(&key);
         self.events.forget(&key);
         self.scaling.forget(namespace, name);
+        self.made.forget(&key);
     }
 }
 
@@ -315,7 +320,7 @@ async fn dereferenced(context: &Context, pipeline: &SmsPipeline) -> Result<Refer
 
 async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
     let served = context.served.kinds(&context.client).await?;
-    apply::apply(&context.client, &served, desired).await
+    apply::apply(&context.client, &served, (&context.seen, &context.made), desired).await
 }
 
 /// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile; `scaled` tells of
@@ -329,7 +334,7 @@ pub async fn run(
     scaled: UnboundedReceiver<ObjectRef<SmsPipeline>>,
     shutdown: CancellationToken,
 ) {
-    let controller = Controller::new(pipelines, watcher::Config::default());
+    let controller = watches::pipelines(pipelines);
     let store = controller.store();
     seen(store.clone());
     let reconciling = watches::own_all(controller, &context, namespace)

@@ -65,7 +65,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Reads and checks everything that a user can have wrong, before anything is started.
-    pub async fn open(settings: &Local) -> anyhow::Result<Self> {
+    pub async fn open(settings: &Local, metrics: &Metrics) -> anyhow::Result<Self> {
         let text = fs::read_to_string(&settings.file)
             .with_context(|| format!("failed to read {}", settings.file.display()))?;
         let mut current = parse(&text, None)
@@ -112,7 +112,7 @@ impl Pipeline {
             text,
             current,
             carried_out: None,
-            brokers: Arc::new(Brokers::replacing(replaced)),
+            brokers: Arc::new(Brokers::new(replaced, metrics.clone())),
             topics: None,
             topics_due: Instant::now(),
             lag_interval: Duration::from_secs(settings.lag_interval_seconds),

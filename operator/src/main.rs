@@ -13,7 +13,15 @@ use sms_operator::{
     brokers::Brokers,
     cli,
     config::{Cli, Command, Local, Run},
-    controller::{self, Context, apply::Served, backoff::Backoff, events::Events, validate::DefaultImages, within},
+    controller::{
+        self, Context,
+        apply::{Made, Served},
+        backoff::Backoff,
+        events::Events,
+        seen::Seen,
+        validate::DefaultImages,
+        within,
+    },
     crd::SmsPipeline,
     lag,
     leadership::{Election, LEASE},
@@ -79,7 +87,9 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         let context = Arc::new(Context {
             client: client.clone(),
             served: Served::default(),
-            brokers: Brokers::default(),
+            seen: Seen::default(),
+            made: Made::default(),
+            brokers: Brokers::new(Vec::new(), metrics.clone()),
             backoff: Backoff::default(),
             events: Events::new(client.clone(), identity),
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
@@ -134,11 +144,12 @@ fn scaling(registry: &mut Registry) -> Arc<Scaling> {
 
 async fn run_local(settings: Local) -> anyhow::Result<()> {
     let shared = settings.telemetry();
-    let pipeline = local::Pipeline::open(&settings).await?;
+    let metrics = Metrics::default();
+    let pipeline = local::Pipeline::open(&settings, &metrics).await?;
     let listener = server::bind(shared.metrics_address, "metrics and health (--metrics-address)").await?;
     let telemetry = Telemetry::init("sms-operator", &shared)?;
     let shutdown = shutdown::requested(&shared)?;
-    let (health, metrics, mut registry) = (Health::default(), Metrics::default(), Registry::default());
+    let (health, mut registry) = (Health::default(), Registry::default());
     metrics.register(&mut registry);
     let scaling = scaling(&mut registry);
     let ready = health.check("pipeline");

@@ -15,6 +15,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_errors: Family<ErrorLabels, Counter>,
     reconcile_seconds: Histogram,
+    kafka_calls: Family<KafkaCallLabels, Counter>,
     replicas: Family<ReplicaLabels, Gauge<i64, AtomicI64>>,
     consumer_lag: Family<PipelineLabels, Gauge<i64, AtomicI64>>,
 }
@@ -27,6 +28,19 @@ struct ReconcileLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
     class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KafkaCallLabels {
+    call: &'static str,
+    outcome: CallOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the label values")]
+enum CallOutcome {
+    succeeded,
+    failed,
 }
 
 /// How a reconcile ended.
@@ -69,6 +83,7 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_errors: Family::default(),
             reconcile_seconds: Histogram::new(RECONCILE_SECONDS),
+            kafka_calls: Family::default(),
             replicas: Family::default(),
             consumer_lag: Family::default(),
         }
@@ -89,6 +104,11 @@ impl Metrics {
             "How long reconciles take, in seconds",
             self.reconcile_seconds.clone(),
         );
+        registry.register(
+            "smspipeline_kafka_calls",
+            "Calls to the brokers by their name in Kafka's protocol and by how they ended",
+            self.kafka_calls.clone(),
+        );
         registry.register("smspipeline_reconciles", "Reconciles by how they ended", self.reconciles.clone());
         registry.register("smspipeline_replicas", "Replicas that exist", self.replicas.clone());
         registry.register(
@@ -106,6 +126,12 @@ impl Metrics {
     /// A reconcile took so long.
     pub fn reconcile_took(&self, duration: Duration) {
         self.reconcile_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A call to the brokers has ended.
+    pub fn kafka_called(&self, call: &'static str, succeeded: bool) {
+        let outcome = if succeeded { CallOutcome::succeeded } else { CallOutcome::failed };
+        self.kafka_calls.get_or_create(&KafkaCallLabels { call, outcome }).inc();
     }
 
     /// A reconcile ended in an error of this class.

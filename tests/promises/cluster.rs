@@ -30,7 +30,7 @@ impl Applied {
         applied
     }
 
-    fn apply(&self, partitions: i32, growth: &str, replicas: i32) {
+    pub fn apply(&self, partitions: i32, growth: &str, replicas: i32) {
         let manifest = include_str!("../../crds/examples/quickstart.yaml")
             .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
             .replace("prefix: sms", &format!("prefix: {}\n      partitionGrowth: {growth}", self.prefix))

@@ -2,6 +2,7 @@
 
 mod access;
 mod autoscaling;
+mod backoff;
 mod bad_input;
 mod chart;
 mod cluster;

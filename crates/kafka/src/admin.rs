@@ -1,21 +1,24 @@
 mod configs;
 mod gather;
+mod known;
 mod log;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions, TopicReplication},
     client::DefaultClientContext,
     config::RDKafkaLogLevel,
+    producer::FutureProducer,
     types::RDKafkaErrorCode,
 };
 
-use gather::{Asker, Gathering};
+use gather::{Gathering, Questions};
+use known::Known;
 
 use crate::{
     Error, Settings,
@@ -25,11 +28,19 @@ use crate::{
 };
 
 pub use configs::{Config, Configurable};
-pub(crate) use gather::Descriptions;
+pub(crate) use gather::Found;
 pub use log::Entry;
 
+const DESCRIBE_TOPICS: &str = "DescribeTopics";
+/// For how long a topic counts as it is that [`Admin::known_topics`] gives.
+const TOPICS_AGE: Duration = Duration::from_secs(15);
+/// How many topics are asked for in one call. A broker tells some hundred bytes of each, and thirty of each partition.
+const TOPICS_AT_ONCE: usize = 1000;
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Is told of each call that has ended: its name in the protocol, and whether it succeeded.
+pub type Observer = Arc<dyn Fn(&'static str, bool) + Send + Sync>;
 
 /// Kafka's admin calls. Cheap to clone; clones share one connection.
 #[derive(Clone)]
@@ -37,7 +48,15 @@ pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     groups: Arc<Groups>,
     settings: Arc<Settings>,
-    gathering: Arc<Gathering>,
+    topics: Arc<Gathering<String, TopicDescription>>,
+    known_topics: Arc<Known<String, TopicDescription>>,
+    configs: Arc<Gathering<Configurable, Arc<Config>>>,
+    known_configs: Arc<Known<Configurable, Arc<Config>>>,
+    shared: Arc<configs::Shared>,
+    reading: Arc<Gathering<String, Arc<Vec<Entry>>>>,
+    logs: Arc<tokio::sync::Mutex<log::Logs>>,
+    producer: Arc<Mutex<Option<FutureProducer>>>,
+    observer: Observer,
     /// Why there is no connection, from the last failure until the next success. librdkafka tells a cause that does not
     /// change only now and then.
     cause: Arc<Mutex<Option<Cause>>>,
@@ -65,30 +84,65 @@ impl Admin {
         let client = config.create().map_err(Error::Settings)?;
         let groups = Arc::new(Groups::new(settings.clone()));
         let settings = Arc::new(settings.clone());
-        Ok(Self { client: Arc::new(client), groups, settings, gathering: Arc::default(), cause: Arc::default() })
+        Ok(Self {
+            client: Arc::new(client),
+            groups,
+            settings,
+            topics: Arc::default(),
+            known_topics: Arc::new(Known::new(TOPICS_AGE, TOPICS_AT_ONCE)),
+            configs: Arc::default(),
+            known_configs: Arc::new(Known::new(configs::AGE, configs::AT_ONCE)),
+            shared: Arc::default(),
+            reading: Arc::default(),
+            logs: Arc::default(),
+            producer: Arc::default(),
+            observer: Arc::new(|_, _| {}),
+            cause: Arc::default(),
+        })
+    }
+
+    /// The same client, telling `observer` of each call.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
     /// Asked together with what others ask at the same moment.
     pub async fn describe_topics(&self, names: Vec<String>) -> Result<BTreeMap<String, TopicDescription>, Error> {
-        let (asker, answer) = self.gathering.add(names);
-        if asker == Asker::You {
-            let admin = self.clone();
-            // Apart from whoever asks, who may stop waiting while others go on.
-            tokio::spawn(async move {
-                tokio::time::sleep(gather::LINGER).await;
-                admin.ask_gathered().await;
-            });
-        }
-        let gone = |_| Err(Error::Call { call: "DescribeTopics", reason: "nobody asks any more".to_owned() });
-        answer.await.unwrap_or_else(gone)
+        each(self.ask_topics(names).await?)
     }
 
-    async fn ask_gathered(&self) {
-        let questions = self.gathering.take();
-        let names = questions.names();
-        let ask = move |client: &_| native::describe_topics(client, &names, TIMEOUT);
-        questions.answer(&self.blocking("DescribeTopics", ask).await);
+    /// The same, as it was at most 15 seconds ago. What does not exist is asked for each time, and what was changed through
+    /// this client counts at once.
+    pub async fn known_topics(&self, names: Vec<String>) -> Result<BTreeMap<String, TopicDescription>, Error> {
+        let asked = Instant::now();
+        let keys = match self.known_topics.look(&names, asked) {
+            Ok(known) => return Ok(known),
+            Err(keys) => keys,
+        };
+        let mut found = self.ask_topics(keys.clone()).await?;
+        self.known_topics.learn(&keys, &found, asked);
+        found.retain(|name, _| names.contains(name));
+        each(found)
+    }
+
+    async fn ask_topics(&self, names: Vec<String>) -> Result<Found<String, TopicDescription>, Error> {
+        let admin = self.clone();
+        let ask = |questions: Questions<_, _>| async move {
+            let asked = admin.ask_gathered_topics(&questions.keys()).await;
+            questions.answer(&asked);
+        };
+        self.topics.ask(names, DESCRIBE_TOPICS, ask).await
+    }
+
+    async fn ask_gathered_topics(&self, names: &[String]) -> Result<Found<String, TopicDescription>, Error> {
+        let mut found = BTreeMap::new();
+        for names in names.chunks(TOPICS_AT_ONCE).map(<[_]>::to_vec) {
+            let ask = move |client: &_| native::describe_topics(client, &names, TIMEOUT);
+            found.append(&mut self.blocking(DESCRIBE_TOPICS, ask).await?);
+        }
+        Ok(found)
     }
 
     /// Creates the topics; one that exists already is left as it is.
@@ -102,27 +156,40 @@ impl Admin {
             })
             .collect();
         let results = self.client.create_topics(&new, &options()).await;
-        self.explained(each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists]))
+        self.forget(topics.iter().map(|topic| topic.name.clone()).collect());
+        self.explained("CreateTopics", each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists]))
     }
 
     /// Grows a topic to `partitions` in all. Kafka refuses to shrink one.
     pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
         let count = usize::try_from(partitions).unwrap_or_default();
         let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
-        self.explained(each_topic("CreatePartitions", results, &[]))
+        self.forget(vec![name.to_owned()]);
+        self.explained("CreatePartitions", each_topic("CreatePartitions", results, &[]))
     }
 
     /// Deletes topics with everything in them; one that is gone already is no error.
     pub async fn delete_topics(&self, names: &[String]) -> Result<(), Error> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let results = self.client.delete_topics(&names, &options()).await;
-        self.explained(each_topic("DeleteTopics", results, &[RDKafkaErrorCode::UnknownTopicOrPartition]))
+        let doomed: Vec<&str> = names.iter().map(String::as_str).collect();
+        let results = self.client.delete_topics(&doomed, &options()).await;
+        self.forget(names.to_vec());
+        self.explained(
+            "DeleteTopics",
+            each_topic("DeleteTopics", results, &[RDKafkaErrorCode::UnknownTopicOrPartition]),
+        )
     }
 
     /// First, committed and end offsets of a group in every given partition.
     pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
         let groups = Arc::clone(&self.groups);
         self.blocking("ListOffsets", move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
+    }
+
+    /// Topics were changed by us.
+    fn forget(&self, names: Vec<String>) {
+        let now = Instant::now();
+        self.known_configs.forget(names.iter().cloned().map(Configurable::Topic), now);
+        self.known_topics.forget(names, now);
     }
 
     /// The native calls block, so they run on a thread that may.
@@ -136,11 +203,12 @@ impl Admin {
             Ok(result) => result,
             Err(error) => Err(Error::Call { call, reason: error.to_string() }),
         };
-        self.explained(result)
+        self.explained(call, result)
     }
 
-    /// A call that found no connection, with the cause in place of "timed out".
-    fn explained<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    /// A call that has ended; one that found no connection with the cause in place of "timed out".
+    fn explained<T>(&self, call: &'static str, result: Result<T, Error>) -> Result<T, Error> {
+        (self.observer)(call, result.is_ok());
         let mut known = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         let logged = native::logged_cause(&self.client);
         match result {
@@ -154,6 +222,11 @@ impl Admin {
             }
         }
     }
+}
+
+/// All of it, unless one of them is refused.
+fn each<K: Ord, V>(found: Found<K, V>) -> Result<BTreeMap<K, V>, Error> {
+    found.into_iter().map(|(key, value)| Ok((key, value?))).collect()
 }
 
 fn options() -> AdminOptions {

@@ -16,7 +16,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-pub use admin::{Admin, Config, Configurable, Entry, NewTopic};
+pub use admin::{Admin, Config, Configurable, Entry, NewTopic, Observer};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;

@@ -34,7 +34,7 @@ use rdkafka::{
 
 use crate::{
     Error,
-    admin::Descriptions,
+    admin::Found,
     cause::{Cause, cause},
 };
 
@@ -124,7 +124,11 @@ pub(crate) fn logged_cause(client: &Client) -> Option<Cause> {
     last
 }
 
-pub(crate) fn describe_topics(client: &Client, names: &[String], timeout: Duration) -> Result<Descriptions, Error> {
+pub(crate) fn describe_topics(
+    client: &Client,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Found<String, TopicDescription>, Error> {
     const NAME: &str = "DescribeTopics";
     let names: Vec<CString> = names.iter().map(|name| c_string(name, NAME)).collect::<Result<_, _>>()?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
@@ -184,9 +188,13 @@ pub(crate) fn describe_topics(client: &Client, names: &[String], timeout: Durati
     }
 }
 
-/// Refuses an element that carries an error.
+/// Refuses an element that carries an error, or still the mark that was asked with: of a broker that hangs, librdkafka tells
+/// neither an offset nor an error.
 fn checked(element: &rd_kafka_topic_partition_t, call: &'static str) -> Result<((String, i32), i64), Error> {
     if element.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        if element.offset < 0 {
+            return Err(Error::Call { call, reason: "no answer of the partition's leader".to_owned() });
+        }
         return Ok((place(element), element.offset));
     }
     let code = RDKafkaErrorCode::from(element.err);

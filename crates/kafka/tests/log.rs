@@ -4,6 +4,10 @@
 
 use std::{
     collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,7 +52,39 @@ async fn whoever_has_written_reads_everything_that_was_written_before() {
         assert_eq!((last.key.as_str(), last.value.as_deref()), (key, value));
     }
     let offsets: Vec<_> = admin.read_log("log").await.expect("a log").iter().map(|entry| entry.offset).collect();
-    assert_eq!(offsets, [0, 1, 2]);
+    assert_eq!(offsets, [1, 2], "the last one under each key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_new_is_not_fetched_again_and_a_topic_that_was_made_anew_is() {
+    let broker = Broker::start();
+    broker.create("log").await;
+    let fetches = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&fetches);
+    let count = move |call: &'static str, _: bool| {
+        counted.fetch_add(u32::from(call == "Fetch"), Ordering::Relaxed);
+    };
+    let admin = broker.admin.clone().observed(Arc::new(count));
+    let keys = async || {
+        let read = admin.read_log("log").await.expect("a log");
+        (read.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), fetches.load(Ordering::Relaxed))
+    };
+    admin.append_to_log("log", "a", Some("1")).await.expect("it is written");
+    assert_eq!(keys().await, (vec!["a".to_owned()], 1));
+    assert_eq!(keys().await, (vec!["a".to_owned()], 1));
+
+    // By another client, as somebody else would.
+    let stranger = Admin::new(&Settings::plaintext(broker.kafka.bootstrap_servers()), "stranger").expect("a client");
+    stranger.append_to_log("log", "b", Some("2")).await.expect("it is written");
+    assert_eq!(keys().await, (vec!["a".to_owned(), "b".to_owned()], 2));
+
+    admin.delete_topics(&["log".to_owned()]).await.expect("it is deleted");
+    while !admin.describe_topics(vec!["log".to_owned()]).await.expect("an answer").is_empty() {}
+    broker.create("log").await;
+    for key in ["c", "d", "e"] {
+        admin.append_to_log("log", key, Some("3")).await.expect("it is written");
+    }
+    assert_eq!(keys().await.0, ["c", "d", "e"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,12 @@
 //!
 //! Server-side apply with one field manager. An object found with a foreign owner is refused: the first apply of
 //! an object is not forced, and later ones carry the uid of the object proven ours.
+//!
+//! What is as the last apply has left it is not applied again: the API server is asked for nothing where a watch shows the
+//! object ([`Seen`]) as it was after that apply ([`Made`]), and the same is wanted. So a round that changes nothing costs one
+//! read, of the Secret, which is not watched. Whatever does not fit is read and applied as if nothing were remembered.
 
+mod made;
 mod preview;
 mod prune;
 mod replicas;
@@ -25,12 +30,14 @@ use crate::{
         build::{Desired, pods_selector},
         kinds::{self, Kind, Object, ScaledBy, Wanted},
         names::Names,
+        seen::{Seen, Sight},
         status::{WorkloadState, Workloads},
         validate::ValidatedPipeline,
     },
     crd::SmsPipeline,
 };
 
+pub use made::Made;
 pub use preview::{Change, Preview, images_in_use, preview};
 pub use served::Served;
 
@@ -39,24 +46,32 @@ pub const FIELD_MANAGER: &str = "sms-operator";
 
 /// Makes the cluster hold `desired`, as far as it has the kinds, and nothing else of the pipeline's; tells how far the
 /// workloads have come.
-pub async fn apply(client: &Client, served: &BTreeSet<&'static Kind>, desired: &Desired) -> Result<Workloads, Error> {
+pub async fn apply(
+    client: &Client,
+    served: &BTreeSet<&'static Kind>,
+    (seen, made): (&Seen, &Made),
+    desired: &Desired,
+) -> Result<Workloads, Error> {
     let mut workloads = Workloads::default();
-    for object in desired.objects() {
+    let objects = desired.objects();
+    for object in &objects {
         if !served.contains(object.kind) {
-            workloads.left_out.extend(left_out(&object));
+            workloads.left_out.extend(left_out(object));
             continue;
         }
-        let applied = apply_object(client, &object).await?;
-        if *object.kind == kinds::DEPLOYMENT {
-            let name = applied.name_any();
-            let workload = if name == desired.api.name_any() { &mut workloads.api } else { &mut workloads.processor };
-            *workload = state(&deployment(applied).map_err(|source| {
-                let kind = object.kind.kind.to_owned();
-                Error::ApplyObject { kind, name, source }
-            })?);
+        let name = object.content.name_any();
+        let sight = seen.get(object.kind, &object.content.namespace().unwrap_or_default(), &name);
+        let found = match sight.filter(|sight| made.is_as_applied(object, sight)) {
+            Some(sight) => sight.workload,
+            None => apply_object(client, made, object).await?,
+        };
+        if let Some(found) = found {
+            let is_api = name == desired.api.name_any();
+            *(if is_api { &mut workloads.api } else { &mut workloads.processor }) = found;
         }
     }
-    prune::prune(client, served, desired).await?;
+    made.keep_only(&objects);
+    prune::prune(client, served, seen, desired).await?;
     Ok(workloads)
 }
 
@@ -104,25 +119,36 @@ async fn has_pods(client: &Client, namespace: &str, pipeline: &str) -> Result<bo
     Ok(!listed.items.is_empty())
 }
 
-async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {
+/// Gives how far the object has come, for a Deployment.
+async fn apply_object(client: &Client, made: &Made, object: &Object) -> Result<Option<WorkloadState>, Error> {
     let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
     let namespace = object.content.namespace().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &object.kind.resource());
-    let Some(live) = api.get_metadata_opt(&name).await.map_err(failed)? else {
-        let parameters = PatchParams::apply(FIELD_MANAGER);
-        return api.patch(&name, &parameters, &Patch::Apply(&object.content)).await.map_err(failed);
-    };
-    if !shares_owner(&live, &object.content) {
-        return Err(Error::NameConflict { kind, name });
-    }
+    let is_workload = *object.kind == kinds::DEPLOYMENT;
     let mut desired = object.content.clone();
-    desired.metadata.uid = live.metadata.uid;
-    if object.scaled_by == ScaledBy::Autoscaler {
-        let managed = live.metadata.managed_fields.unwrap_or_default();
-        replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
+    let mut parameters = PatchParams::apply(FIELD_MANAGER);
+    if let Some(live) = api.get_metadata_opt(&name).await.map_err(failed)? {
+        if !shares_owner(&live, &object.content) {
+            return Err(Error::NameConflict { kind, name });
+        }
+        if !is_workload && made.is_as_applied(object, &Sight::of(&live.metadata, None)) {
+            return Ok(None);
+        }
+        parameters = parameters.force();
+        desired.metadata.uid = live.metadata.uid;
+        if object.scaled_by == ScaledBy::Autoscaler {
+            let managed = live.metadata.managed_fields.unwrap_or_default();
+            replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
+        }
     }
-    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&desired)).await.map_err(failed)
+    made.begin(object);
+    let applied = api.patch(&name, &parameters, &Patch::Apply(&desired)).await.map_err(failed)?;
+    made.end(object, &applied.metadata);
+    if !is_workload {
+        return Ok(None);
+    }
+    deployment(applied).map(|deployment| Some(state(&deployment))).map_err(failed)
 }
 
 /// What is told of an object whose kind the cluster does not have; nothing where nobody has asked for it.
@@ -150,7 +176,7 @@ fn is_owned_by(owners: &[OwnerReference], uid: &str) -> bool {
 }
 
 /// How far a Deployment has come with its current template.
-fn state(deployment: &Deployment) -> WorkloadState {
+pub fn state(deployment: &Deployment) -> WorkloadState {
     let desired = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.clone().unwrap_or_default();
     let seen = status.observed_generation >= deployment.metadata.generation;

@@ -185,7 +185,7 @@ async fn settle(
 }
 
 async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Error> {
-    Ok(admin.describe_configs(vec![resource]).await?.pop().unwrap_or_default())
+    Ok(admin.known_configs(vec![resource]).await?.pop().unwrap_or_default())
 }
 
 /// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer
@@ -209,13 +209,14 @@ pub async fn delete(admin: &Admin, kafka: &ValidatedKafka) -> Result<Vec<String>
     Ok(doomed)
 }
 
+/// As it was some seconds ago, which is soon enough to carry out an edit; what we have just done ourselves shows.
 async fn look(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, Found>, kafka::Error> {
-    let described = admin.describe_topics(names.to_vec()).await?;
+    let described = admin.known_topics(names.to_vec()).await?;
     if described.is_empty() {
         return Ok(BTreeMap::new());
     }
     let topics = described.keys().map(|name| Configurable::Topic(name.clone())).collect();
-    let configs = admin.describe_configs(topics).await?;
+    let configs = admin.known_configs(topics).await?;
     let found = described.into_iter().zip(configs);
     Ok(found.map(|((name, description), config)| (name, Found { description, config })).collect())
 }

@@ -88,7 +88,7 @@ pub(crate) fn describe_configs(
     client: &Client,
     resources: &[Configurable],
     timeout: Duration,
-) -> Result<Vec<Config>, Error> {
+) -> Result<Vec<Result<Config, Error>>, Error> {
     let resources =
         resources.iter().map(|resource| Resource::new(resource, DESCRIBE)).collect::<Result<Vec<_>, _>>()?;
     let mut pointers: Vec<_> = resources.iter().map(|resource| resource.0).collect();
@@ -101,20 +101,19 @@ pub(crate) fn describe_configs(
         let mut count = 0;
         let result = rd_kafka_event_DescribeConfigs_result(answer.0);
         let results = rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-        (0..count)
-            .map(|index| {
-                let resource = *results.add(index);
-                refusal(resource, DESCRIBE)?;
-                let mut count = 0;
-                let entries = rd_kafka_ConfigResource_configs(resource, &raw mut count);
-                let entry = |index| {
-                    let entry = *entries.add(index);
-                    let value = rd_kafka_ConfigEntry_value(entry);
-                    (!value.is_null()).then(|| (text(rd_kafka_ConfigEntry_name(entry)), text(value)))
-                };
-                Ok((0..count).filter_map(entry).collect())
-            })
-            .collect()
+        let told = (0..count).map(|index| {
+            let resource = *results.add(index);
+            refusal(resource, DESCRIBE)?;
+            let mut count = 0;
+            let entries = rd_kafka_ConfigResource_configs(resource, &raw mut count);
+            let entry = |index| {
+                let entry = *entries.add(index);
+                let value = rd_kafka_ConfigEntry_value(entry);
+                (!value.is_null()).then(|| (text(rd_kafka_ConfigEntry_name(entry)), text(value)))
+            };
+            Ok((0..count).filter_map(entry).collect())
+        });
+        Ok(told.collect())
     }
 }
 

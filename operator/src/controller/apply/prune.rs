@@ -12,17 +12,37 @@ use super::is_owned_by;
 use crate::controller::{
     Error,
     build::{Desired, pipeline_selector},
-    kinds::{Kind, Wanted},
+    kinds::{Kind, Object, Wanted},
+    seen::Seen,
 };
 
-/// Deletes what the pipeline has and no longer wants.
-pub(super) async fn prune(client: &Client, served: &BTreeSet<&'static Kind>, desired: &Desired) -> Result<(), Error> {
-    for (kind, orphan) in unwanted(client, served, desired).await? {
+/// Deletes what the pipeline has and no longer wants. Where a watch shows nothing of that, nothing is looked for: what it does
+/// not show yet wakes the pipeline once it does.
+pub(super) async fn prune(
+    client: &Client,
+    served: &BTreeSet<&'static Kind>,
+    seen: &Seen,
+    desired: &Desired,
+) -> Result<(), Error> {
+    let metadata = &desired.api.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let Some(owner) = metadata.owner_references.iter().flatten().next() else { return Ok(()) };
+    let objects = desired.objects();
+    let may_have_others =
+        |kind: &&'static Kind| seen.may_have_others(kind, namespace, &owner.uid, &wanted(kind, &objects));
+    let suspect = served.iter().copied().filter(may_have_others).collect();
+    for (kind, orphan) in unwanted(client, &suspect, desired).await? {
         let namespace = orphan.namespace.as_deref().unwrap_or_default();
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind.resource());
         delete(&api, kind, &orphan).await?;
     }
     Ok(())
+}
+
+/// The names of the objects of a kind that shall be.
+fn wanted<'a>(kind: &Kind, objects: &'a [Object]) -> BTreeSet<&'a str> {
+    let objects = objects.iter().filter(|object| object.kind == kind);
+    objects.filter_map(|object| object.content.metadata.name.as_deref()).collect()
 }
 
 /// What bears the pipeline's labels, has it as owner, and is not desired. Looks only for kinds of which an object can
@@ -43,9 +63,9 @@ pub(super) async fn unwanted(
         let listed = api.list_metadata(&of_pipeline).await;
         let listed = listed.map_err(|source| Error::ListObjects { kind: kind.kind.to_owned(), source })?;
         let found: Vec<_> = listed.items.into_iter().map(|object| object.metadata).collect();
-        let wanted = objects.iter().filter(|object| object.kind == *kind);
-        let wanted = wanted.filter_map(|object| object.content.metadata.name.as_deref()).collect();
-        unwanted.extend(orphans(&found, &wanted, &owner.uid).into_iter().map(|orphan| (*kind, orphan.clone())));
+        unwanted.extend(
+            orphans(&found, &wanted(kind, &objects), &owner.uid).into_iter().map(|orphan| (*kind, orphan.clone())),
+        );
     }
     Ok(unwanted)
 }

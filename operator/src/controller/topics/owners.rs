@@ -153,7 +153,7 @@ enum Made {
 
 async fn read(admin: &Admin, claim: &Claim) -> Result<(Made, Vec<Claimant>), kafka::Error> {
     let mut made = Made::Before;
-    if admin.describe_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
+    if admin.known_topics(vec![OWNERS_TOPIC.to_owned()]).await?.is_empty() {
         admin.create_topics(&[topic(claim.replication_factor)]).await?;
         made = Made::Now;
     }
