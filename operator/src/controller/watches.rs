@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
@@ -31,6 +32,8 @@ use super::{
 };
 use crate::crd::SmsPipeline;
 
+/// How soon the watch of the pipelines is tried again at first.
+const FIRST_AGAIN: Duration = Duration::from_millis(200);
 /// How soon a watch that broke is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often it is asked whether a kind has come.
@@ -40,7 +43,11 @@ const ASK: Duration = Duration::from_secs(10);
 pub fn pipelines(api: Api<SmsPipeline>) -> Controller<SmsPipeline> {
     let (store, writer) = reflector::store();
     let told = watcher(api, watcher::Config::default()).reflect(writer).applied_objects();
+    // While this watch waits after an error, the controller takes in nothing else either, so it never waits long: the 30 s
+    // of kube's own policy would keep every pipeline waiting after the API server was away for a moment.
+    let again = ExponentialBuilder::default().with_min_delay(FIRST_AGAIN).with_max_delay(AGAIN).without_max_times();
     Controller::for_stream(told.predicate_filter(edit, PredicateConfig::default()), store)
+        .trigger_backoff(watcher::ExponentialBackoff::from(again.with_jitter()))
 }
 
 /// What an edit changes, and a status does not.
