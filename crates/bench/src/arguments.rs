@@ -1,11 +1,13 @@
 //! The command line. Every setting of the benchmarks is here; nothing else reads the environment.
 
+mod autoscale;
 mod end_to_end;
 mod ingest;
 mod processing;
 
 use clap::{Parser, Subcommand};
 
+pub use autoscale::AutoscaleArguments;
 pub use end_to_end::EndToEndArguments;
 pub use ingest::IngestArguments;
 pub use processing::ProcessingArguments;
@@ -28,6 +30,8 @@ pub enum Command {
     Processing(ProcessingArguments),
     /// How long a message takes from accepted to final, and how many a second go all the way without a growing backlog
     EndToEnd(EndToEndArguments),
+    /// How the number of processors follows a constant load, a step, a burst and silence
+    Autoscale(AutoscaleArguments),
 }
 
 #[cfg(test)]

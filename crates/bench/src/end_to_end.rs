@@ -28,7 +28,8 @@ use crate::{
     servers::{DEFAULT_IN_FLIGHT, INSTANT_PROVIDER, Processor, ProcessorSettings, Servers, SmsApi},
     topics::Topics,
 };
-use backlog::{Backlog, Sampler, pending};
+pub use backlog::pending;
+use backlog::{Backlog, Sampler};
 use measurement::{Latency, Outcome, Probe};
 use phase::{BATCH, BATCH_CONNECTIONS, CONNECTIONS, Part, RATE};
 use report::{Report, svg, table};

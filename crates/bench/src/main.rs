@@ -16,6 +16,7 @@ use tokio::{
 };
 
 mod arguments;
+mod autoscale;
 mod database;
 mod end_to_end;
 mod http;
@@ -42,6 +43,7 @@ async fn main() -> ExitCode {
             Command::Ingest(arguments) => ingest::run(&arguments).await,
             Command::Processing(arguments) => processing::run(&arguments).await,
             Command::EndToEnd(arguments) => end_to_end::run(&arguments).await,
+            Command::Autoscale(arguments) => autoscale::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

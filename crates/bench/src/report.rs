@@ -4,6 +4,7 @@
 pub mod svg;
 pub mod table;
 pub mod targets;
+pub mod timeline;
 
 use std::{
     collections::BTreeMap,

@@ -120,6 +120,11 @@ impl Servers {
         PgConnectOptions::from_str(&self.postgres.url(name)).context("devstack's URL is not usable")
     }
 
+    /// The URL of a database, with its password.
+    pub fn database_url(&self, name: &str) -> String {
+        self.postgres.url(name)
+    }
+
     /// sms-api on one of the databases, migrated and ready.
     pub async fn start_sms_api(&self, database: &str) -> anyhow::Result<SmsApi> {
         let folder = self.folder().join(format!("sms-api-{database}"));
@@ -147,7 +152,7 @@ pub fn programs() -> anyhow::Result<PathBuf> {
 }
 
 /// Waits until a service says at its metrics port that it is ready.
-async fn until_ready(server: &mut Server, metrics: SocketAddr) -> anyhow::Result<()> {
+pub async fn until_ready(server: &mut Server, metrics: SocketAddr) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY_WITHIN;
     while !is_ready(metrics).await.unwrap_or(false) {
         if let Some(status) = server.exited() {
@@ -165,11 +170,11 @@ async fn is_ready(metrics: SocketAddr) -> anyhow::Result<bool> {
     Ok(Connection::open(metrics).await?.get("/readyz").await? == 200)
 }
 
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, devstack::free_port()?)))
 }
 
-fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+pub fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
     let mut options = File::options();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(secret.as_bytes()))

@@ -24,7 +24,7 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     PostgresBinaries::install(&cache, &screen)?;
     KafkaBinaries::install(&cache, &screen)?;
     screen.say("building for release with cargo, which takes minutes after a change");
-    let packages = ["-p", "bench", "-p", "sms-api", "-p", "sms-processor"];
+    let packages = ["-p", "bench", "-p", "sms-api", "-p", "sms-processor", "-p", "sms-operator"];
     workspace::run(&workspace::cargo(["build", "--release", "--locked"].into_iter().chain(packages)))?;
 
     let program = workspace::programs()?.with_file_name("release").join("sms-bench");

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use crate::{number::number, statistics::Spread};
 
-const WIDTH: f64 = 860.0;
+pub(super) const WIDTH: f64 = 860.0;
 /// Where bars begin; titles are to the left.
 const BARS: f64 = 320.0;
 /// How long the longest bar may be; figures are to the right.
@@ -14,7 +14,7 @@ const LONGEST: f64 = 400.0;
 const ROW: f64 = 34.0;
 const BAR: f64 = 18.0;
 
-const STYLE: &str = "
+pub(super) const STYLE: &str = "
     .paper { fill: #ffffff }
     .ink { fill: #1f2328 }
     .figure { text-anchor: end }
@@ -188,7 +188,7 @@ impl Picture {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
