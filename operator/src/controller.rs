@@ -14,6 +14,7 @@ pub(crate) mod fixtures;
 pub mod kinds;
 pub mod names;
 pub mod reasons;
+pub mod secrets;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -69,6 +70,8 @@ pub struct Context {
     pub served: Served,
     /// Kafka clusters in use.
     pub brokers: Brokers,
+    /// Which Secrets the last rounds have read.
+    pub secrets_seen: secrets::Seen,
     /// When pipelines that are not as wanted are looked at again.
     pub backoff: Backoff,
     /// What is told as events.
@@ -83,6 +86,7 @@ impl Context {
     /// A pipeline is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = ObjectRef::new(name).within(namespace);
+        self.secrets_seen.forget(&key);
         self.backoff.forget(&key);
         self.events.forget(&key);
     }
@@ -237,6 +241,7 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
     let validated = match dereference::dereference(&context.client, pipeline).await {
         Ok(referenced) => {
             findings.database_unreachable.clone_from(&referenced.database_unreachable);
+            context.secrets_seen.record(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {
@@ -302,6 +307,7 @@ pub async fn run(
     let store = controller.store();
     seen(store.clone());
     let reconciling = watches::own_all(controller, &context, namespace)
+        .reconcile_on(secrets::changes(Arc::clone(&context)))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {

@@ -10,7 +10,9 @@ use sms_operator::{
     brokers::Brokers,
     cli,
     config::{Cli, Command, Local, Run},
-    controller::{self, Context, apply::Served, backoff::Backoff, events::Events, validate::DefaultImages, within},
+    controller::{
+        self, Context, apply::Served, backoff::Backoff, events::Events, secrets::Seen, validate::DefaultImages, within,
+    },
     crd::SmsPipeline,
     lag,
     leadership::Election,
@@ -69,6 +71,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         client: client.clone(),
         served: Served::default(),
         brokers: Brokers::default(),
+        secrets_seen: Seen::default(),
         backoff: Backoff::default(),
         events: Events::new(client.clone(), identity.clone()),
         images: DefaultImages { api: settings.api_image, processor: settings.processor_image },

@@ -14,6 +14,7 @@ mod ownership;
 mod providers;
 mod repository;
 mod rules;
+mod secrets;
 mod secured_kafka;
 mod topics;
 mod tracing;

@@ -1,5 +1,7 @@
 //! What stands where only a cluster knows the value.
 
+use std::collections::BTreeMap;
+
 use crate::{
     controller::dereference::{Lookup, Referenced, Sensitive},
     crd::{KafkaSecret, SmsPipeline},
@@ -33,5 +35,6 @@ pub(super) fn referenced(pipeline: &SmsPipeline) -> Referenced {
         kafka_secrets: kafka.collect(),
         database_unreachable: None,
         internal_token: Sensitive(TOKEN.to_owned()),
+        versions: BTreeMap::new(),
     }
 }

@@ -3,7 +3,7 @@
 //! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
 //! `validate` says what that means.
 
-use std::{collections::BTreeMap, fmt, net::ToSocketAddrs, time::Duration};
+use std::{collections::BTreeMap, fmt, future, net::ToSocketAddrs, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
@@ -12,6 +12,7 @@ use crate::{
     controller::{
         Error,
         names::{INTERNAL_TOKEN_KEY, Names},
+        secrets::Versions,
     },
     crd::{KafkaSecret, SmsPipeline},
 };
@@ -35,6 +36,8 @@ pub struct Referenced {
     pub database_unreachable: Option<String>,
     /// The token of internal calls: the one in use, or a new one for a new pipeline.
     pub internal_token: Sensitive,
+    /// In which versions the Secrets are that the resource names; empty where they are files.
+    pub versions: Versions,
 }
 
 /// What looking up one key of a Secret gave.
@@ -93,16 +96,39 @@ impl Referenced {
             Lookup::Found(token) => token,
             Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
         };
-        let database_unreachable = None;
-        Ok(Self { database_url, api_keys, provider_secrets, kafka_secrets, database_unreachable, internal_token })
+        Ok(Self {
+            database_url,
+            api_keys,
+            provider_secrets,
+            kafka_secrets,
+            database_unreachable: None,
+            internal_token,
+            versions: Versions::new(),
+        })
     }
 }
 
-/// Reads the Secrets that `pipeline` names from the cluster.
+/// Reads the Secrets that `pipeline` names from the cluster, each once.
 pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    Referenced::read(pipeline, |name, key| look_up(&secrets, &namespace, name, key)).await
+    let read = async |name: &str| {
+        let read = secrets.get_opt(name).await;
+        read.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
+    };
+    let (mut found, mut versions) = (BTreeMap::new(), Versions::new());
+    for name in pipeline.spec.secrets() {
+        let secret = read(name).await?;
+        versions.insert(name.to_owned(), secret.as_ref().and_then(ResourceExt::resource_version));
+        found.insert(name.to_owned(), secret);
+    }
+    let internal = Names::of(&pipeline.name_any()).internal_secret;
+    found.insert(internal.clone(), read(&internal).await?);
+    let look_up = |name: String, key: String| {
+        let found = found.get(&name).and_then(Option::as_ref);
+        future::ready(Ok(look_up(found, &namespace, &key)))
+    };
+    Ok(Referenced { versions, ..Referenced::read(pipeline, look_up).await? })
 }
 
 /// A token that nobody can guess: 244 random bits.
@@ -130,12 +156,8 @@ pub async fn reach_database(url: &Lookup) -> Option<String> {
     }
 }
 
-async fn look_up(secrets: &Api<Secret>, namespace: &str, name: String, key: String) -> Result<Lookup, Error> {
-    let secret = match secrets.get_opt(&name).await {
-        Ok(secret) => secret,
-        Err(source) => return Err(Error::ReadSecret { name, source }),
-    };
-    let Some(secret) = secret else { return Ok(Lookup::NoSecret(format!("in namespace {namespace:?}"))) };
-    let Some(value) = secret.data.unwrap_or_default().remove(&key) else { return Ok(Lookup::NoKey) };
-    Ok(String::from_utf8(value.0).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text))))
+fn look_up(secret: Option<&Secret>, namespace: &str, key: &str) -> Lookup {
+    let Some(secret) = secret else { return Lookup::NoSecret(format!("in namespace {namespace:?}")) };
+    let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else { return Lookup::NoKey };
+    String::from_utf8(value.0.clone()).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text)))
 }

@@ -64,5 +64,6 @@ pub(crate) fn referenced() -> Referenced {
         ),
         database_unreachable: None,
         internal_token: Sensitive("internal-token".to_owned()),
+        versions: BTreeMap::new(),
     }
 }
