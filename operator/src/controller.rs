@@ -14,8 +14,10 @@ pub(crate) mod fixtures;
 pub mod kinds;
 pub mod names;
 pub mod reasons;
+pub mod rotation;
 pub mod secrets;
 pub mod status;
+pub mod tokens;
 pub mod topics;
 pub mod validate;
 mod watches;
@@ -72,6 +74,8 @@ pub struct Context {
     pub brokers: Brokers,
     /// Which Secrets the last rounds have read.
     pub secrets_seen: secrets::Seen,
+    /// Which tokens are being rotated.
+    pub rotations: rotation::Rotations,
     /// When pipelines that are not as wanted are looked at again.
     pub backoff: Backoff,
     /// What is told as events.
@@ -87,6 +91,7 @@ impl Context {
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = ObjectRef::new(name).within(namespace);
         self.secrets_seen.forget(&key);
+        self.rotations.forget(&key);
         self.backoff.forget(&key);
         self.events.forget(&key);
     }
@@ -220,6 +225,9 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
     let key = key(&pipeline);
     if status::is_ready(&status) {
         context.backoff.forget(&key);
+        if context.rotations.is_under_way(&key) {
+            return Ok(Action::requeue(rotation::AGAIN));
+        }
         return Ok(Action::requeue(RESYNC.mul_f64(1.0 - 0.25 * fastrand::f64())));
     }
     Ok(Action::requeue(context.backoff.next(key, Class::Waiting)))
@@ -283,6 +291,11 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
                     message
                 })
             });
+            if let Some(Ok(workloads)) = &findings.workloads
+                && let Err(error) = rotation::advance(context, pipeline, &validated, &desired, workloads).await
+            {
+                failed = Some(error);
+            }
         }
     }
     let status = write_status(context, pipeline, &findings).await?;

@@ -11,7 +11,8 @@ use sms_operator::{
     cli,
     config::{Cli, Command, Local, Run},
     controller::{
-        self, Context, apply::Served, backoff::Backoff, events::Events, secrets::Seen, validate::DefaultImages, within,
+        self, Context, apply::Served, backoff::Backoff, events::Events, rotation::Rotations, secrets::Seen,
+        validate::DefaultImages, within,
     },
     crd::SmsPipeline,
     lag,
@@ -72,6 +73,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         served: Served::default(),
         brokers: Brokers::default(),
         secrets_seen: Seen::default(),
+        rotations: Rotations::default(),
         backoff: Backoff::default(),
         events: Events::new(client.clone(), identity.clone()),
         images: DefaultImages { api: settings.api_image, processor: settings.processor_image },

@@ -13,6 +13,7 @@ mod objects;
 mod ownership;
 mod providers;
 mod repository;
+mod rotation;
 mod rules;
 mod secrets;
 mod secured_kafka;

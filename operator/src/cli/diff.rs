@@ -88,9 +88,9 @@ async fn compare(
     let mut referenced = read_secrets(client, &pipeline).await?;
     if let Err(invalid) = validate(&pipeline, &referenced, &images) {
         let _ = writeln!(answer.notes, "{name}: {invalid}; until then the operator changes nothing");
-        let token = referenced.internal_token;
+        let tokens = referenced.internal_tokens;
         referenced = placeholders::referenced(&pipeline);
-        referenced.internal_token = token;
+        referenced.internal_tokens = tokens;
     }
     let desired = build(&validate(&pipeline, &referenced, &images)?);
     let served = Served::default().kinds(client).await?;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    controller::dereference::{Lookup, Referenced, Sensitive},
+    controller::{
+        dereference::{Lookup, Referenced, Sensitive},
+        tokens::InternalTokens,
+    },
     crd::{KafkaSecret, SmsPipeline},
 };
 
@@ -34,7 +37,7 @@ pub(super) fn referenced(pipeline: &SmsPipeline) -> Referenced {
         provider_secrets: provider.map(|(name, _)| (name.clone(), found("placeholder"))).collect(),
         kafka_secrets: kafka.collect(),
         database_unreachable: None,
-        internal_token: Sensitive(TOKEN.to_owned()),
+        internal_tokens: InternalTokens::only(Sensitive(TOKEN.to_owned())),
         versions: BTreeMap::new(),
     }
 }

@@ -87,7 +87,8 @@ pub async fn stop(client: &Client, pipeline: &ValidatedPipeline) -> Result<bool,
     Ok(is_stopped)
 }
 
-async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {
+/// Makes the cluster hold one object, unless somebody else owns it.
+pub(super) async fn apply_object(client: &Client, object: &Object) -> Result<DynamicObject, Error> {
     let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
     let namespace = object.content.namespace().unwrap_or_default();

@@ -11,8 +11,9 @@ use kube::{Api, Client, ResourceExt};
 use crate::{
     controller::{
         Error,
-        names::{INTERNAL_TOKEN_KEY, Names},
+        names::Names,
         secrets::Versions,
+        tokens::{self, InternalTokens},
     },
     crd::{KafkaSecret, SmsPipeline},
 };
@@ -34,8 +35,8 @@ pub struct Referenced {
     /// Why no connection to the database's port could be opened from here; `None` when it could, or when
     /// there is no URL to try.
     pub database_unreachable: Option<String>,
-    /// The token of internal calls: the one in use, or a new one for a new pipeline.
-    pub internal_token: Sensitive,
+    /// The tokens of internal calls: those in use, or a new one for a new pipeline.
+    pub internal_tokens: InternalTokens,
     /// In which versions the Secrets are that the resource names; empty where they are files.
     pub versions: Versions,
 }
@@ -71,9 +72,12 @@ pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Refe
 }
 
 impl Referenced {
-    /// Every key of a Secret that `pipeline` names, as `look_up` finds it, and a new token where there is none. The database
-    /// is not tried.
-    pub async fn read<E, F>(pipeline: &SmsPipeline, look_up: impl Fn(String, String) -> F) -> Result<Self, E>
+    /// Every key of a Secret that `pipeline` names, as `look_up` finds it. The database is not tried.
+    pub async fn read<E, F>(
+        pipeline: &SmsPipeline,
+        internal_tokens: InternalTokens,
+        look_up: impl Fn(String, String) -> F,
+    ) -> Result<Self, E>
     where
         F: Future<Output = Result<Lookup, E>>,
     {
@@ -91,18 +95,13 @@ impl Referenced {
         for (secret, reference) in pipeline.spec.kafka.security.secrets() {
             kafka_secrets.insert(secret, look_up(reference.name.clone(), reference.key.clone()).await?);
         }
-        let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
-        let internal_token = match look_up(internal_secret, INTERNAL_TOKEN_KEY.to_owned()).await? {
-            Lookup::Found(token) => token,
-            Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
-        };
         Ok(Self {
             database_url,
             api_keys,
             provider_secrets,
             kafka_secrets,
             database_unreachable: None,
-            internal_token,
+            internal_tokens,
             versions: Versions::new(),
         })
     }
@@ -122,18 +121,13 @@ pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Ref
         versions.insert(name.to_owned(), secret.as_ref().and_then(ResourceExt::resource_version));
         found.insert(name.to_owned(), secret);
     }
-    let internal = Names::of(&pipeline.name_any()).internal_secret;
-    found.insert(internal.clone(), read(&internal).await?);
+    let internal = read(&Names::of(&pipeline.name_any()).internal_secret).await?;
+    let internal_tokens = InternalTokens::read(internal.as_ref(), tokens::asked(pipeline));
     let look_up = |name: String, key: String| {
         let found = found.get(&name).and_then(Option::as_ref);
         future::ready(Ok(look_up(found, &namespace, &key)))
     };
-    Ok(Referenced { versions, ..Referenced::read(pipeline, look_up).await? })
-}
-
-/// A token that nobody can guess: 244 random bits.
-fn new_token() -> Sensitive {
-    Sensitive(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+    Ok(Referenced { versions, ..Referenced::read(pipeline, internal_tokens, look_up).await? })
 }
 
 /// Tries the database's port. The answer only explains why an API is not available: a network policy may

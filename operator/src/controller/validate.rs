@@ -18,6 +18,7 @@ use crate::{
         build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
+        tokens::InternalTokens,
         topics::{
             durability,
             owners::Claim,
@@ -49,8 +50,8 @@ pub struct ValidatedPipeline {
     pub database: Sensitive,
     /// Where the database's URL is.
     pub database_url: DatabaseSecretRef,
-    /// Token of internal calls.
-    pub internal_token: Sensitive,
+    /// The tokens of internal calls.
+    pub internal_tokens: InternalTokens,
     /// How Kafka is reached, with what the Secrets hold.
     pub kafka: ::kafka::Settings,
     /// Where the Secrets for it are.
@@ -192,7 +193,7 @@ pub fn validate(
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         database,
         database_url: spec.database.url_secret_ref.clone(),
-        internal_token: referenced.internal_token.clone(),
+        internal_tokens: referenced.internal_tokens.clone(),
         kafka: kafka::settings(&spec.kafka, &referenced.kafka_secrets)?,
         kafka_security: spec.kafka.security.clone(),
         group_protocol: spec.kafka.group_protocol,
