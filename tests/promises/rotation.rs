@@ -132,9 +132,11 @@ impl Processes {
         for (file, content) in [("uri", database.as_str()), ("old", "an-old-token"), ("new", "a-new-token")] {
             std::fs::write(processes.file(file), content).expect("the folder is writable");
         }
-        let topics = processes.topics().map(|(_, name)| NewTopic {
+        // So many that half of all partitions cannot be without one of the requests: each of two processors has work.
+        let partitions = |variable| if variable == "REQUESTS_TOPIC" { 6 } else { 1 };
+        let topics = processes.topics().map(|(variable, name)| NewTopic {
             name,
-            partitions: 2,
+            partitions: partitions(variable),
             replication_factor: 1,
             config: BTreeMap::new(),
         });
