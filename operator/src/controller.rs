@@ -15,8 +15,11 @@ pub mod kinds;
 pub mod names;
 mod ownership;
 pub mod reasons;
+pub mod rotation;
+pub mod secrets;
 pub mod seen;
 pub mod status;
+pub mod tokens;
 pub mod topics;
 pub mod validate;
 mod watches;
@@ -77,6 +80,10 @@ pub struct Context {
     pub made: Made,
     /// Kafka clusters in use.
     pub brokers: Brokers,
+    /// Which Secrets the last rounds have read.
+    pub secrets_seen: secrets::Seen,
+    /// Which tokens are being rotated.
+    pub rotations: rotation::Rotations,
     /// When pipelines that are not as wanted are looked at again.
     pub backoff: Backoff,
     /// What is told as events.
@@ -95,6 +102,8 @@ impl Context {
     /// A pipeline is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = ObjectRef::new(name).within(namespace);
+        self.secrets_seen.forget(&key);
+        self.rotations.forget(&key);
         self.backoff.forget(&key);
         self.events.forget(&key);
         self.scaling.forget(namespace, name);
@@ -231,6 +240,9 @@ pub async fn reconcile(pipeline: Arc<SmsPipeline>, context: Arc<Context>) -> Res
     let key = key(&pipeline);
     if status::is_ready(&status) {
         context.backoff.forget(&key);
+        if context.rotations.is_under_way(&key) {
+            return Ok(Action::requeue(rotation::AGAIN));
+        }
         return Ok(Action::requeue(RESYNC.mul_f64(1.0 - 0.25 * fastrand::f64())));
     }
     Ok(Action::requeue(context.backoff.next(key, Class::Waiting)))
@@ -253,6 +265,7 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
     let validated = match dereferenced(context, pipeline).await {
         Ok(referenced) => {
             findings.database_unreachable.clone_from(&referenced.database_unreachable);
+            context.secrets_seen.record(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {
@@ -297,6 +310,11 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
                     message
                 })
             });
+            if let Some(Ok(workloads)) = &findings.workloads
+                && let Err(error) = rotation::advance(context, pipeline, &validated, &desired, workloads).await
+            {
+                failed = Some(error);
+            }
         }
     }
     let status = write_status(context, pipeline, &findings).await?;
@@ -339,6 +357,7 @@ pub async fn run(
     seen(store.clone());
     let reconciling = watches::own_all(controller, &context, namespace)
         .reconcile_on(told(scaled))
+        .reconcile_on(secrets::changes(Arc::clone(&context)))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {

@@ -121,6 +121,17 @@ impl SmsPipeline {
     }
 }
 
+impl SmsPipelineSpec {
+    /// The names of the Secrets that it names.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        let api_keys = self.api.authentication.api_keys_secret_ref.iter().map(|reference| &reference.name);
+        let provider = self.processor.provider.secrets().map(|(_, reference)| &reference.name);
+        let kafka = self.kafka.security.secrets().map(|(_, reference)| &reference.name);
+        let names = [&self.database.url_secret_ref.name].into_iter().chain(api_keys).chain(provider).chain(kafka);
+        names.map(String::as_str).collect()
+    }
+}
+
 /// The PostgreSQL database that holds the messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -194,6 +205,24 @@ mod tests {
     use kube::CustomResourceExt;
 
     use super::SmsPipeline;
+    use crate::controller::fixtures::{
+        pipeline, pipeline_with_api_keys, pipeline_with_http_provider, pipeline_with_secured_kafka,
+    };
+
+    #[test]
+    fn every_secret_that_a_pipeline_names_is_known_by_its_name_once() {
+        for (pipeline, expected) in [
+            (pipeline(), &["notifications-db"][..]),
+            (pipeline_with_api_keys(), &["notifications-api-keys", "notifications-db"]),
+            (pipeline_with_http_provider(), &["notifications-api-keys", "notifications-db", "twilio"]),
+            (
+                pipeline_with_secured_kafka(),
+                &["kafka-cluster-ca-cert", "notifications-api-keys", "notifications-db", "notifications-kafka"],
+            ),
+        ] {
+            assert_eq!(pipeline.spec.secrets().into_iter().collect::<Vec<_>>(), expected);
+        }
+    }
 
     /// `cargo xtask crds` rewrites the files; this proves that they are current.
     #[test]

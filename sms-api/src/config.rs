@@ -90,9 +90,10 @@ pub struct Config {
     #[arg(long, env = "INTERNAL_ADDRESS", default_value = "0.0.0.0:8081")]
     pub internal_address: SocketAddr,
 
-    /// File that holds the bearer token of the internal API.
-    #[arg(long, env = "INTERNAL_TOKEN_FILE")]
-    pub internal_token_file: PathBuf,
+    /// File that holds the bearer token of the internal API. While another token takes over, several files, separated by
+    /// commas: each token is accepted.
+    #[arg(long, env = "INTERNAL_TOKEN_FILE", required = true, value_delimiter = ',')]
+    pub internal_token_file: Vec<PathBuf>,
 
     /// Who may use the public API, and how much.
     #[command(flatten)]
@@ -195,15 +196,9 @@ impl fmt::Debug for Secret {
 }
 
 impl Config {
-    /// The bearer token of the internal API.
-    pub fn internal_token(&self) -> anyhow::Result<Secret> {
-        let token = read_secret("INTERNAL_TOKEN_FILE", &self.internal_token_file)?;
-        ensure!(
-            token.expose().bytes().all(|byte| byte.is_ascii_graphic()),
-            "INTERNAL_TOKEN_FILE: {} holds a token with spaces or characters that an HTTP header cannot carry",
-            self.internal_token_file.display()
-        );
-        Ok(token)
+    /// The bearer tokens of the internal API.
+    pub fn internal_tokens(&self) -> anyhow::Result<Vec<Secret>> {
+        self.internal_token_file.iter().map(internal_token).collect()
     }
 
     /// Where dead letters are read.
@@ -242,6 +237,16 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => seconds(24 * 60 * 60),
         _ => Err(refused()),
     }
+}
+
+fn internal_token(file: &PathBuf) -> anyhow::Result<Secret> {
+    let token = read_secret("INTERNAL_TOKEN_FILE", file)?;
+    ensure!(
+        token.expose().bytes().all(|byte| byte.is_ascii_graphic()),
+        "INTERNAL_TOKEN_FILE: {} holds a token with spaces or characters that an HTTP header cannot carry",
+        file.display()
+    );
+    Ok(token)
 }
 
 fn read_secret(setting: &str, file: &PathBuf) -> anyhow::Result<Secret> {

@@ -42,7 +42,7 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     let parts = Parts {
         database: store::connect_lazily(config.database.connect_options()?),
         access: config.access.access_control()?,
-        internal_token: config.internal_token()?,
+        internal_tokens: config.internal_tokens()?,
         http: http::LIMITS,
         kafka: config.kafka.clone(),
         topics: Topics {

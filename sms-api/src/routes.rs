@@ -148,14 +148,14 @@ pub fn public(state: Arc<AppState>, access: AccessControl) -> Api {
     with_options(with_fallbacks(routes).layer(admitted).with_state(state).merge(openapi::routes()))
 }
 
-/// The internal API, on a listener of its own: nothing here answers without the token.
-pub fn internal(state: Arc<AppState>, token: Secret) -> Api {
+/// The internal API, on a listener of its own: nothing here answers without one of the tokens.
+pub fn internal(state: Arc<AppState>, tokens: Vec<Secret>) -> Api {
     let routes = Router::new()
         .route("/v1/internal/delivery-report", post(delivery_report::handle))
         .route("/v1/internal/delivery-reports", post(delivery_reports::handle))
         .route("/v1/internal/claims", post(claims::claim))
         .route("/v1/internal/claims/release", post(claims::release));
-    let authenticated = middleware::from_fn_with_state(Arc::new(token), internal_token::require_token);
+    let authenticated = middleware::from_fn_with_state(Arc::from(tokens), internal_token::require_token);
     let observed = middleware::from_fn_with_state(Arc::clone(&state), observation::observe);
     with_options(with_fallbacks(routes).layer(authenticated).layer(observed).with_state(state))
 }

@@ -73,8 +73,8 @@ pub struct Parts {
     pub republish_after: Duration,
     /// Who may use the public API.
     pub access: AccessControl,
-    /// Bearer token of the internal API.
-    pub internal_token: Secret,
+    /// Bearer tokens of the internal API, each of which is accepted.
+    pub internal_tokens: Vec<Secret>,
     /// How many connections each port has, and for how long.
     pub http: http::Limits,
 }
@@ -149,7 +149,7 @@ pub async fn serve(listeners: Listeners, parts: Parts, shutdown: CancellationTok
         retry_failed: parts.retry_failed,
         republish_after: parts.republish_after,
     });
-    let internal = routes::internal(Arc::clone(&state), parts.internal_token);
+    let internal = routes::internal(Arc::clone(&state), parts.internal_tokens);
     let public = routes::public(state, parts.access);
     servers.spawn(http::serve(listeners.public, public, parts.http, stopping.clone()));
     servers.spawn(http::serve(listeners.internal, internal, parts.http, stopping.clone()));

@@ -8,6 +8,7 @@ mod binary;
 mod cluster;
 mod collector;
 mod environment;
+mod node;
 mod pipeline;
 mod waiting;
 
@@ -15,5 +16,6 @@ pub use binary::Binary;
 pub use cluster::Cluster;
 pub use collector::{Collector, RecordedSpan};
 pub use environment::{Environment, loopback_address, reserved_port, unique};
+pub use node::Node;
 pub use pipeline::{Answer, LocalPipeline, PipelineSettings, Replica};
 pub use waiting::eventually;

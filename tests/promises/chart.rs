@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use tests::{Cluster, Environment, eventually, unique};
+use serde_json::Value;
+use tests::{Binary, Cluster, Environment, Node, eventually, unique};
+
+use crate::cluster::create_database_secret;
 
 const RELEASE: &str = "sms-operator";
 
@@ -33,25 +36,9 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
     // The CRD is there already: the API server is shared, and only one release can hold it.
     let install =
         ["install", RELEASE, "--namespace", &cluster.namespace, "--set", &watched, "--set", "crds.install=false"];
-    let installed = helm(&install);
-    assert!(installed.status.success(), "{}", text(&installed.stderr));
-
+    let (operator, account) = installed(&cluster, &install).await;
     let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
-    let operator = deployments.get(RELEASE).await.expect("the chart installs a Deployment");
-    let pod = operator.spec.and_then(|spec| spec.template.spec).expect("a pod template");
-    let variables = pod.containers[0].env.iter().flatten();
-    let variables = variables.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
-    let variables: BTreeMap<String, String> = variables.collect();
-    let account = pod.service_account_name.expect("a ServiceAccount");
-    let kubeconfig = kubeconfig_of(&cluster, &account);
-    let operator = cluster.operator_with(&kubeconfig, &variables);
-
-    let uri = "--from-literal=uri=postgresql://sms:hunter2@127.0.0.1:1/sms";
-    cluster.kubectl(&["create", "secret", "generic", "notifications-db", uri]);
-    let manifest = include_str!("../../crds/examples/quickstart.yaml")
-        .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
-        .replace("prefix: sms", &format!("prefix: {}", unique("sms")));
-    cluster.apply(&manifest);
+    apply_quickstart(&cluster);
     for name in ["notifications-api", "notifications-processor"] {
         eventually("the pipeline's Deployments exist", Duration::from_secs(30), async || {
             deployments.get_opt(name).await.expect("the API server answers").map(drop)
@@ -100,6 +87,113 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
     }
 }
 
+/// Installs the chart and runs the operator as its Deployment says, with the rights of its ServiceAccount; gives both.
+async fn installed(cluster: &Cluster, install: &[&str]) -> (Binary, String) {
+    let installed = helm(install);
+    assert!(installed.status.success(), "{}", text(&installed.stderr));
+    let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let operator = deployments.get(RELEASE).await.expect("the chart installs a Deployment");
+    let pod = operator.spec.and_then(|spec| spec.template.spec).expect("a pod template");
+    let variables = pod.containers[0].env.iter().flatten();
+    let variables = variables.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
+    let variables: BTreeMap<String, String> = variables.collect();
+    let account = pod.service_account_name.expect("a ServiceAccount");
+    let kubeconfig = kubeconfig_of(cluster, &account);
+    (cluster.operator_with(&kubeconfig, &variables), account)
+}
+
+fn apply_quickstart(cluster: &Cluster) {
+    create_database_secret(cluster);
+    let manifest = include_str!("../../crds/examples/quickstart.yaml")
+        .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
+        .replace("prefix: sms", &format!("prefix: {}", unique("sms")));
+    cluster.apply(&manifest);
+}
+
+fn condition(cluster: &Cluster, kind: &str) -> Option<Value> {
+    let printed = cluster.kubectl(&["get", "smsp", "notifications", "-o", "json"]);
+    let pipeline: Value = serde_json::from_str(&printed).ok()?;
+    let conditions = pipeline["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind).cloned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_rights_on_the_named_secrets_alone_a_pipeline_becomes_ready_is_followed_and_no_other_secret_can_be_read() {
+    let cluster = Cluster::namespace().await;
+    let values = serde_json::json!({
+        "watchNamespace": cluster.namespace,
+        "crds": { "install": false },
+        "secrets": { "namespaces": [
+            { "namespace": cluster.namespace, "pipelines": ["notifications"], "names": ["notifications-db"] },
+        ] },
+    });
+    let values = cluster.file("values.yaml", &values.to_string()).display().to_string();
+    let install = ["install", RELEASE, "--namespace", &cluster.namespace, "--values", &values];
+    let (operator, account) = installed(&cluster, &install).await;
+    let _node = Node::start(&cluster);
+    apply_quickstart(&cluster);
+    eventually("the pipeline is ready", Duration::from_secs(40), async || {
+        (condition(&cluster, "Ready")?["status"] == "True").then_some(())
+    })
+    .await;
+
+    let template = || {
+        let path = "jsonpath={.spec.template}";
+        cluster.kubectl(&["get", "deployment", "notifications-api", "-o", path])
+    };
+    let before = template();
+    let rotated = r#"{"stringData":{"uri":"postgresql://sms:hunter3@127.0.0.1:1/sms"}}"#;
+    cluster.kubectl(&["patch", "secret", "notifications-db", "--type=merge", "-p", rotated]);
+    eventually("the changed Secret is followed", Duration::from_secs(30), async || {
+        (template() != before).then_some(())
+    })
+    .await;
+    assert!(!operator.output().contains("orbidden"), "{}", operator.output());
+
+    let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
+    for (verb, resource, expected) in [
+        ("get", "secrets/notifications-db", "yes"),
+        ("patch", "secrets/notifications-db", "no"),
+        ("get", "secrets/notifications-internal", "yes"),
+        ("patch", "secrets/notifications-internal", "yes"),
+        ("get", "secrets/another", "no"),
+        ("patch", "secrets/another", "no"),
+        ("create", "secrets", "no"),
+        ("get", "secrets", "no"),
+        ("list", "secrets", "no"),
+        ("watch", "secrets", "no"),
+        ("delete", "secrets/notifications-internal", "no"),
+    ] {
+        let answer = cluster.try_kubectl(&["auth", "can-i", verb, resource, &user]);
+        assert_eq!(text(&answer.stdout).trim(), expected, "{verb} {resource}");
+    }
+
+    cluster.kubectl(&["create", "secret", "generic", "another", "--from-literal=uri=postgresql://a:hunter4@b/c"]);
+    let patch = r#"{"spec":{"database":{"urlSecretRef":{"name":"another"}}}}"#;
+    cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", patch]);
+    let told = eventually("the condition tells", Duration::from_secs(30), async || {
+        condition(&cluster, "SecretsResolved").filter(|condition| condition["reason"] == "ReadFailed")
+    })
+    .await;
+    let message = told["message"].as_str().expect("a message");
+    assert!(message.contains(r#"Secret "another""#) && message.contains("forbidden"), "{message}");
+}
+
+#[test]
+fn narrowed_rights_are_roles_of_their_namespaces_and_the_cluster_role_has_none_on_secrets() {
+    let narrow = ["--set", "secrets.namespaces[0].namespace=a", "--set", "secrets.namespaces[1].namespace=b"];
+    let rendered = helm(&[&["template", RELEASE][..], &narrow].concat());
+    let rendered = text(&rendered.stdout);
+    let documents = rendered.split("\n---\n").filter(|document| document.contains("resources: [secrets]"));
+    let places: Vec<_> = documents
+        .map(|document| {
+            let line = |name: &str| document.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+            (line("kind:"), line("namespace:"))
+        })
+        .collect();
+    assert_eq!(places, [(Some("Role"), Some("a")), (Some("Role"), Some("b"))], "{rendered}");
+}
+
 #[test]
 fn the_chart_holds_the_crd_and_the_images_of_its_own_version() {
     let rendered = helm(&["template", RELEASE]);
@@ -129,6 +223,9 @@ fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
         ("image.operator.digest=sha256:abc", "digest"),
         ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
         ("resources.limits.memory=lots", "memory"),
+        ("secrets.namespaces[0].names[0]=a", "namespace"),
+        ("secrets.namespaces[0].namespace=a,secrets.namespaces[0].names[0]=a", "pipelines"),
+        ("watchNamespace=a,secrets.namespaces[0].namespace=b", "watchNamespace is a"),
     ] {
         let refused = helm(&["template", RELEASE, "--set", value]);
         let error = text(&refused.stderr);

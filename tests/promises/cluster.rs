@@ -15,8 +15,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A pipeline applied with kubectl, with the operator running.
 pub(crate) struct Applied {
-    pub cluster: Cluster,
+    // Before the cluster, whose folder has its output.
     pub operator: tests::Binary,
+    pub cluster: Cluster,
     pub prefix: String,
 }
 

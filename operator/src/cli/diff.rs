@@ -91,7 +91,7 @@ async fn compare(
     if let Err(invalid) = validate(&pipeline, &referenced, &images) {
         let _ = writeln!(answer.notes, "{name}: {invalid}; until then the operator changes nothing");
         referenced = Referenced {
-            internal_token: referenced.internal_token,
+            internal_tokens: referenced.internal_tokens,
             processors: referenced.processors,
             ..placeholders::referenced(&pipeline)
         };

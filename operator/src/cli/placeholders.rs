@@ -1,7 +1,12 @@
 //! What stands where only a cluster knows the value.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    controller::dereference::{Lookup, Referenced, Sensitive},
+    controller::{
+        dereference::{Lookup, Referenced, Sensitive},
+        tokens::InternalTokens,
+    },
     crd::{KafkaSecret, SmsPipeline},
 };
 
@@ -33,6 +38,7 @@ pub(super) fn referenced(pipeline: &SmsPipeline) -> Referenced {
         provider_secrets: provider.map(|(name, _)| (name.clone(), found("placeholder"))).collect(),
         kafka_secrets: kafka.collect(),
         database_unreachable: None,
-        internal_token: Sensitive(TOKEN.to_owned()),
+        internal_tokens: InternalTokens::only(Sensitive(TOKEN.to_owned())),
+        versions: BTreeMap::new(),
     }
 }

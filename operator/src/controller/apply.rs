@@ -119,8 +119,12 @@ async fn has_pods(client: &Client, namespace: &str, pipeline: &str) -> Result<bo
     Ok(!listed.items.is_empty())
 }
 
-/// Gives how far the object has come, for a Deployment.
-async fn apply_object(client: &Client, made: &Made, object: &Object) -> Result<Option<WorkloadState>, Error> {
+/// Makes the cluster hold one object, unless somebody else owns it; gives how far it has come, for a Deployment.
+pub(super) async fn apply_object(
+    client: &Client,
+    made: &Made,
+    object: &Object,
+) -> Result<Option<WorkloadState>, Error> {
     let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
     let namespace = object.content.namespace().unwrap_or_default();

@@ -44,13 +44,14 @@ pub use metadata::{
     processor_selector,
 };
 pub use pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT};
+pub(super) use secret::build as internal_secret;
 
 /// Every object that should exist for one pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// Identities of the workloads that have none.
     pub service_accounts: Vec<ServiceAccount>,
-    /// The token of internal calls.
+    /// The tokens of internal calls.
     pub internal_secret: Secret,
     /// Addresses of the API.
     pub services: Vec<Service>,

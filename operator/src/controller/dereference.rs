@@ -3,7 +3,7 @@
 //! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
 //! `validate` says what that means.
 
-use std::{collections::BTreeMap, fmt, net::ToSocketAddrs, time::Duration};
+use std::{collections::BTreeMap, fmt, future, net::ToSocketAddrs, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::{Api, Client, ResourceExt};
@@ -11,7 +11,9 @@ use kube::{Api, Client, ResourceExt};
 use crate::{
     controller::{
         Error,
-        names::{INTERNAL_TOKEN_KEY, Names},
+        names::Names,
+        secrets::Versions,
+        tokens::{self, InternalTokens},
     },
     crd::{KafkaSecret, SmsPipeline},
 };
@@ -36,8 +38,10 @@ pub struct Referenced {
     /// Why no connection to the database's port could be opened from here; `None` when it could, or when
     /// there is no URL to try.
     pub database_unreachable: Option<String>,
-    /// The token of internal calls: the one in use, or a new one for a new pipeline.
-    pub internal_token: Sensitive,
+    /// The tokens of internal calls: those in use, or a new one for a new pipeline.
+    pub internal_tokens: InternalTokens,
+    /// In which versions the Secrets are that the resource names; empty where they are files.
+    pub versions: Versions,
 }
 
 /// What looking up one key of a Secret gave.
@@ -81,9 +85,12 @@ pub async fn processors(client: &Client, pipeline: &SmsPipeline) -> Result<Optio
 }
 
 impl Referenced {
-    /// Every key of a Secret that `pipeline` names, as `look_up` finds it, and a new token where there is none. The database
-    /// is not tried.
-    pub async fn read<E, F>(pipeline: &SmsPipeline, look_up: impl Fn(String, String) -> F) -> Result<Self, E>
+    /// Every key of a Secret that `pipeline` names, as `look_up` finds it. The database is not tried.
+    pub async fn read<E, F>(
+        pipeline: &SmsPipeline,
+        internal_tokens: InternalTokens,
+        look_up: impl Fn(String, String) -> F,
+    ) -> Result<Self, E>
     where
         F: Future<Output = Result<Lookup, E>>,
     {
@@ -98,21 +105,15 @@ impl Referenced {
             provider_secrets.insert(name.clone(), look_up(reference.name.clone(), reference.key.clone()).await?);
         }
         let kafka_secrets = Self::read_kafka(pipeline, &look_up).await?;
-        let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
-        let internal_token = match look_up(internal_secret, INTERNAL_TOKEN_KEY.to_owned()).await? {
-            Lookup::Found(token) => token,
-            Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => new_token(),
-        };
-        let database_unreachable = None;
-        let processors = None;
         Ok(Self {
-            processors,
+            processors: None,
             database_url,
             api_keys,
             provider_secrets,
             kafka_secrets,
-            database_unreachable,
-            internal_token,
+            database_unreachable: None,
+            internal_tokens,
+            versions: Versions::new(),
         })
     }
 
@@ -131,11 +132,27 @@ impl Referenced {
     }
 }
 
-/// Reads the Secrets that `pipeline` names from the cluster.
+/// Reads the Secrets that `pipeline` names from the cluster, each once.
 pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    Referenced::read(pipeline, |name, key| look_up(&secrets, &namespace, name, key)).await
+    let (mut found, mut versions) = (BTreeMap::new(), Versions::new());
+    for name in pipeline.spec.secrets() {
+        let secret = read(&secrets, name).await?;
+        versions.insert(name.to_owned(), secret.as_ref().and_then(ResourceExt::resource_version));
+        found.insert(name.to_owned(), secret);
+    }
+    let internal = read(&secrets, &Names::of(&pipeline.name_any()).internal_secret).await?;
+    let internal_tokens = InternalTokens::read(internal.as_ref(), tokens::asked(pipeline));
+    let look_up = |name: String, key: String| {
+        let found = found.get(&name).and_then(Option::as_ref);
+        future::ready(Ok(look_up(found, &namespace, &key)))
+    };
+    Ok(Referenced { versions, ..Referenced::read(pipeline, internal_tokens, look_up).await? })
+}
+
+async fn read(secrets: &Api<Secret>, name: &str) -> Result<Option<Secret>, Error> {
+    secrets.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
 }
 
 /// Reads only those that it takes to reach Kafka.
@@ -145,12 +162,14 @@ pub async fn read_kafka_secrets(
 ) -> Result<BTreeMap<KafkaSecret, Lookup>, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    Referenced::read_kafka(pipeline, &|name, key| look_up(&secrets, &namespace, name, key)).await
-}
-
-/// A token that nobody can guess: 244 random bits.
-fn new_token() -> Sensitive {
-    Sensitive(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+    let mut found = BTreeMap::new();
+    for (_, reference) in pipeline.spec.kafka.security.secrets() {
+        found.insert(reference.name.clone(), read(&secrets, &reference.name).await?);
+    }
+    let look_up = |name: String, key: String| {
+        future::ready(Ok(look_up(found.get(&name).and_then(Option::as_ref), &namespace, &key)))
+    };
+    Referenced::read_kafka(pipeline, &look_up).await
 }
 
 /// Tries the database's port. The answer only explains why an API is not available: a network policy may
@@ -173,12 +192,8 @@ pub async fn reach_database(url: &Lookup) -> Option<String> {
     }
 }
 
-async fn look_up(secrets: &Api<Secret>, namespace: &str, name: String, key: String) -> Result<Lookup, Error> {
-    let secret = match secrets.get_opt(&name).await {
-        Ok(secret) => secret,
-        Err(source) => return Err(Error::ReadSecret { name, source }),
-    };
-    let Some(secret) = secret else { return Ok(Lookup::NoSecret(format!("in namespace {namespace:?}"))) };
-    let Some(value) = secret.data.unwrap_or_default().remove(&key) else { return Ok(Lookup::NoKey) };
-    Ok(String::from_utf8(value.0).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text))))
+fn look_up(secret: Option<&Secret>, namespace: &str, key: &str) -> Lookup {
+    let Some(secret) = secret else { return Lookup::NoSecret(format!("in namespace {namespace:?}")) };
+    let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else { return Lookup::NoKey };
+    String::from_utf8(value.0.clone()).map_or(Lookup::NotText, |text| Lookup::Found(Sensitive(text)))
 }

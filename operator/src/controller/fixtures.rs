@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     controller::{
         dereference::{Lookup, Referenced, Sensitive},
+        tokens::InternalTokens,
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
     crd::{KafkaSecret, SmsPipeline},
@@ -64,6 +65,7 @@ pub(crate) fn referenced() -> Referenced {
                 .map(|(secret, value)| (secret, Lookup::Found(Sensitive(value.to_owned())))),
         ),
         database_unreachable: None,
-        internal_token: Sensitive("internal-token".to_owned()),
+        internal_tokens: InternalTokens::only(Sensitive("internal-token".to_owned())),
+        versions: BTreeMap::new(),
     }
 }

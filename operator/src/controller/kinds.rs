@@ -159,9 +159,12 @@ impl Object {
 mod tests {
     use super::*;
 
+    const ROLE: &str = include_str!("../../../charts/sms-operator/templates/rbac.yaml");
+    const NARROWED: &str = include_str!("../../../charts/sms-operator/templates/rbac-secrets.yaml");
+
     /// The verbs that the chart's role grants for a kind.
     fn verbs(kind: &Kind) -> Vec<&'static str> {
-        let role = include_str!("../../../charts/sms-operator/templates/rbac.yaml");
+        let role = ROLE;
         let group = format!("apiGroups: [{}]", if kind.group.is_empty() { "\"\"" } else { kind.group });
         let list = |line: &'static str| {
             let items = line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(items, _)| items);
@@ -173,6 +176,13 @@ mod tests {
             list(lines.next()?).contains(&kind.plural).then(|| lines.next().map(list))?
         });
         rules.next().unwrap_or_default()
+    }
+
+    #[test]
+    fn narrowed_rights_on_secrets_are_no_others_than_the_wide_ones() {
+        let verbs = NARROWED.lines().filter_map(|line| line.trim().strip_prefix("verbs: "));
+        let wide = format!("[{}]", self::verbs(&SECRET).join(", "));
+        assert_eq!(verbs.collect::<Vec<_>>(), ["[get]", &wide, &wide]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What everything made from a pipeline is called. Names are deterministic: whoever knows the pipeline's name
 //! finds the rest.
 
-/// Key of the token in the generated Secret.
+/// Key of the first token in the generated Secret; later ones have a number behind it.
 pub const INTERNAL_TOKEN_KEY: &str = "token";
 
 /// Names of everything made from one pipeline.
@@ -13,7 +13,7 @@ pub struct Names {
     pub api_internal: String,
     /// Deployment of the processors, and whatever else there is one of for them.
     pub processor: String,
-    /// Secret with the token of internal calls.
+    /// Secret with the tokens of internal calls.
     pub internal_secret: String,
 }
 

@@ -74,6 +74,8 @@ reasons! {
     TOPIC_IN_USE = normal("TopicInUse", "A topic was made, or one that existed is used.");
     TOPICS_DELETED = normal("TopicsDeleted", "The topics were deleted with the pipeline, as onDelete says.");
     TOPICS_KEPT = warning("TopicsKept", "The pipeline went without its topics, although onDelete is Delete: see the message.");
+    TOKEN_ROTATING = normal("InternalTokenRotating", "The token of internal calls is being replaced, as the annotation asks.");
+    TOKEN_ROTATED = normal("InternalTokenRotated", "The token of internal calls was replaced.");
     TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before.");
     FIXED_REPLICAS = normal("FixedReplicas", "The spec says itself how many processors run.");
     DECIDING = normal("Deciding", "The operator finds the number of processors and carries it out.");

@@ -18,6 +18,7 @@ use crate::{
         build::{API_COMPONENT, PROCESSOR_COMPONENT},
         dereference::{Referenced, Sensitive},
         names::Names,
+        tokens::InternalTokens,
         topics::durability,
     },
     crd::{
@@ -45,8 +46,8 @@ pub struct ValidatedPipeline {
     pub database: Sensitive,
     /// Where the database's URL is.
     pub database_url: DatabaseSecretRef,
-    /// Token of internal calls.
-    pub internal_token: Sensitive,
+    /// The tokens of internal calls.
+    pub internal_tokens: InternalTokens,
     /// What it wants of Kafka.
     pub kafka: ValidatedKafka,
     /// The HTTP API.
@@ -176,7 +177,7 @@ pub fn validate(
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         database,
         database_url: spec.database.url_secret_ref.clone(),
-        internal_token: referenced.internal_token.clone(),
+        internal_tokens: referenced.internal_tokens.clone(),
         kafka: ValidatedKafka::new(pipeline, kafka::settings(&spec.kafka, &referenced.kafka_secrets)?),
         api: Workload {
             replicas: api_replicas(&spec.api),

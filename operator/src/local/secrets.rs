@@ -11,14 +11,23 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use crate::{
-    controller::dereference::{Lookup, Referenced, Sensitive, reach_database},
+    controller::{
+        dereference::{Lookup, Referenced, Sensitive, reach_database},
+        names::{INTERNAL_TOKEN_KEY, Names},
+        tokens::InternalTokens,
+    },
     crd::SmsPipeline,
 };
 
 /// Reads what `pipeline` names from files below `secrets`.
 pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Result<Referenced> {
+    let internal_secret = Names::of(&pipeline.name_any()).internal_secret;
+    let internal_tokens = match look_up(secrets, &internal_secret, INTERNAL_TOKEN_KEY)? {
+        Lookup::Found(token) => InternalTokens::only(token),
+        Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => InternalTokens::read(None, None),
+    };
     let look_up = async |name: String, key: String| look_up(secrets, &name, &key);
-    let mut referenced = Referenced::read(pipeline, look_up).await?;
+    let mut referenced = Referenced::read(pipeline, internal_tokens, look_up).await?;
     referenced.database_unreachable = reach_database(&referenced.database_url).await;
     Ok(referenced)
 }

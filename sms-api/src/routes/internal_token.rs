@@ -1,4 +1,4 @@
-//! Bearer token of the internal API.
+//! Bearer tokens of the internal API: one, or two while one takes over from the other.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
     access::bearer_credentials,
@@ -16,22 +16,23 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// Lets a request through only with the token.
+/// Lets a request through only with one of the tokens.
 pub async fn require_token(
-    State(token): State<Arc<Secret>>,
+    State(tokens): State<Arc<[Secret]>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if !carries(request.headers(), &token) {
+    if !carries(request.headers(), &tokens) {
         return Err(Problem::new(Kind::Unauthorized, "The internal API needs its bearer token."));
     }
     Ok(next.run(request).await)
 }
 
-/// Takes as long for a nearly right token as for a wrong one.
-fn carries(headers: &HeaderMap, token: &Secret) -> bool {
-    let credentials = headers.get(header::AUTHORIZATION).and_then(bearer_credentials);
-    credentials.is_some_and(|credentials| credentials.ct_eq(token.expose().as_bytes()).into())
+/// Takes as long for a nearly right token as for a wrong one, and for the first one as for the last.
+fn carries(headers: &HeaderMap, tokens: &[Secret]) -> bool {
+    let Some(credentials) = headers.get(header::AUTHORIZATION).and_then(bearer_credentials) else { return false };
+    let is = |token: &Secret| credentials.ct_eq(token.expose().as_bytes());
+    tokens.iter().fold(Choice::from(0), |carries, token| carries | is(token)).into()
 }
 
 #[cfg(test)]
@@ -44,14 +45,27 @@ mod tests {
     fn check(authorization: Option<&'static str>, expected: bool) {
         let headers =
             authorization.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value))).into_iter().collect();
-        assert_eq!(carries(&headers, &Secret::new("right")), expected, "{authorization:?}");
+        assert_eq!(carries(&headers, &["right", "new"].map(Secret::new)), expected, "{authorization:?}");
+        assert!(!carries(&headers, &[]), "{authorization:?}");
     }
 
     #[test]
-    fn only_the_right_token_is_let_through() {
+    fn only_a_right_token_is_let_through() {
         check(Some("Bearer right"), true);
+        check(Some("Bearer new"), true);
         check(Some("bearer right"), true);
-        for wrong in ["Bearer wrong", "Bearer righ", "Bearer right ", "Bearer ", "Bearer", "Basic right", "right", ""] {
+        for wrong in [
+            "Bearer wrong",
+            "Bearer righ",
+            "Bearer right ",
+            "Bearer rightnew",
+            "Bearer right,new",
+            "Bearer ",
+            "Bearer",
+            "Basic right",
+            "right",
+            "",
+        ] {
             check(Some(wrong), false);
         }
         check(None, false);

@@ -100,7 +100,7 @@ impl Replica {
             retry_failed: RetryFailed { every: Duration::from_secs(1), max_attempts: 3 },
             republish_after: Duration::from_hours(6),
             access: AccessControl::anonymous(None),
-            internal_token: Secret::new(TOKEN),
+            internal_tokens: vec![Secret::new(TOKEN)],
             http: http::LIMITS,
         };
         change(&mut parts);

@@ -68,7 +68,9 @@ impl Sampler {
             if status == 200 {
                 let recorded: Vec<Recorded> =
                     serde_json::from_str(&connection.body()).context("the operator's answer is not as expected")?;
-                recorded.iter().for_each(|recorded| self.take(recorded));
+                for recorded in &recorded {
+                    self.take(recorded);
+                }
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -7,10 +7,7 @@ use super::{
     secrets_version,
 };
 use crate::{
-    controller::{
-        names::INTERNAL_TOKEN_KEY,
-        validate::{Authentication, ValidatedPipeline},
-    },
+    controller::validate::{Authentication, ValidatedPipeline},
     crd::NumberValidation,
 };
 
@@ -19,11 +16,13 @@ pub(in crate::controller) const MIGRATE_CONTAINER: &str = "migrate";
 
 pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     let (database, internal) = (&pipeline.database_url, &pipeline.names.internal_secret);
+    let internal_tokens = pipeline.internal_tokens.accepted().into_iter();
+    let internal_tokens: Vec<_> = internal_tokens.map(|token| secret_file("internal", &token.key)).collect();
     let mut environment = vec![
         ("HTTP_ADDRESS", HTTP_PORT.everywhere()),
         ("INTERNAL_ADDRESS", INTERNAL_PORT.everywhere()),
         ("DATABASE_URL_FILE", secret_file("database", &database.key)),
-        ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
+        ("INTERNAL_TOKEN_FILE", internal_tokens.join(",")),
         ("NUMBER_VALIDATION", number_validation(pipeline.number_validation).to_owned()),
         ("MESSAGE_RETENTION", pipeline.message_retention.clone()),
         ("IDEMPOTENCY_RETENTION", pipeline.idempotency_retention.clone()),

@@ -7,7 +7,7 @@ use super::{
     provider, secrets_version,
 };
 use crate::{
-    controller::{names::INTERNAL_TOKEN_KEY, validate::ValidatedPipeline},
+    controller::validate::ValidatedPipeline,
     crd::{GroupProtocol, OnUnknownOutcome, Ordering},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("CONSUMER_GROUP", pipeline.kafka.consumer_group.clone()),
                 ("GROUP_PROTOCOL", group_protocol.to_owned()),
                 ("REPORT_URL", format!("http://{}:{}", pipeline.names.api_internal, INTERNAL_PORT.number)),
-                ("INTERNAL_TOKEN_FILE", secret_file("internal", INTERNAL_TOKEN_KEY)),
+                ("INTERNAL_TOKEN_FILE", secret_file("internal", &pipeline.internal_tokens.presented().key)),
                 ("MAX_IN_FLIGHT", pipeline.max_in_flight.to_string()),
                 ("ORDERING", ordering.to_owned()),
                 ("MAX_RETRIES", pipeline.max_retries.to_string()),

@@ -5,27 +5,29 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 use super::kafka;
-use crate::controller::validate::ValidatedPipeline;
+use crate::controller::{tokens::Token, validate::ValidatedPipeline};
 
 /// The variable that holds it. No program reads it.
 pub(super) const VARIABLE: &str = "SECRETS_VERSION";
 
 /// Of the API: what it reads only once is how the database and Kafka are reached; it follows its keys by itself.
 pub(super) fn of_api(pipeline: &ValidatedPipeline) -> String {
-    version(pipeline, kafka::values(pipeline).chain([pipeline.database.0.as_str()]))
+    let salt = pipeline.internal_tokens.accepted()[0];
+    version(salt, kafka::values(pipeline).chain([pipeline.database.0.as_str()]))
 }
 
 /// Of the processors: how Kafka is reached; they follow their provider's Secrets and the token by themselves. `None` where
 /// that takes no Secret.
 pub(super) fn of_processor(pipeline: &ValidatedPipeline) -> Option<String> {
     pipeline.kafka.security.secrets().next()?;
-    Some(version(pipeline, kafka::values(pipeline)))
+    Some(version(pipeline.internal_tokens.presented(), kafka::values(pipeline)))
 }
 
-/// The token that nobody knows is hashed with the values, because a password alone could be guessed from its hash.
-fn version<'a>(pipeline: &ValidatedPipeline, values: impl Iterator<Item = &'a str>) -> String {
+/// A token that nobody knows is hashed with the values, because a password alone could be guessed from its hash: one that
+/// changes only where the pods are replaced for its sake anyway.
+fn version<'a>(salt: &Token, values: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
-    hash.update(&pipeline.internal_token.0);
+    hash.update(&salt.value.0);
     for value in values {
         hash.update([0]);
         hash.update(value);

@@ -1,0 +1,50 @@
+//! A Secret that a pipeline names is followed, whatever the pipeline is at.
+
+use std::time::{Duration, Instant};
+
+use tests::{Node, eventually};
+
+use crate::cluster::{Applied, LIMIT};
+
+/// How soon a changed Secret has to be found in the pods' template.
+const FOLLOWED: Duration = Duration::from_secs(30);
+
+/// A pipeline that is ready and was looked at just now, so that the next look by resync is not due in time.
+async fn ready() -> (Applied, Node) {
+    let applied = Applied::new().await;
+    let node = Node::start(&applied.cluster);
+    eventually("the pipeline is ready", LIMIT, async || (applied.condition("Ready")?.status == "True").then_some(()))
+        .await;
+    applied.reconciled_times(1).await;
+    (applied, node)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_template_within_thirty_seconds() {
+    let (applied, _node) = ready().await;
+    let template = |name| applied.cluster.kubectl(&["get", "deployment", name, "-o", "jsonpath={.spec.template}"]);
+    let (api, processor) = (template("notifications-api"), template("notifications-processor"));
+
+    let rotated = r#"{"stringData":{"uri":"postgresql://sms:hunter3@127.0.0.1:1/sms"}}"#;
+    applied.cluster.kubectl(&["patch", "secret", "notifications-db", "--type=merge", "-p", rotated]);
+
+    let changed = Instant::now();
+    eventually("the API gets another template", FOLLOWED, async || {
+        (template("notifications-api") != api).then_some(())
+    })
+    .await;
+    println!("the changed Secret was in the template after {:.1?}", changed.elapsed());
+    assert_eq!(template("notifications-processor"), processor);
+    let shown = applied.cluster.kubectl(&["get", "smsp,deployments,events", "-o", "yaml"]);
+    assert!(!shown.contains("hunter") && !applied.operator.output().contains("hunter"), "no secret is shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_deleted_under_a_ready_pipeline_is_told_within_thirty_seconds() {
+    let (applied, _node) = ready().await;
+    applied.cluster.kubectl(&["delete", "secret", "notifications-db"]);
+    eventually("the condition tells", FOLLOWED, async || {
+        (applied.condition("SecretsResolved")?.reason == "SecretNotFound").then_some(())
+    })
+    .await;
+}
