@@ -29,6 +29,8 @@ pub struct Memory {
     pub(crate) capacity: Option<Capacity>,
     /// What was recommended.
     pub(crate) window: Window,
+    /// What the input alone would have been enough for.
+    pub(crate) input_window: Window,
     /// Since when there has been nothing to do.
     pub(crate) idle_since: Option<Timestamp>,
     /// Since when something has been waited for.

@@ -4,7 +4,7 @@ use crate::{decision::Finding, measure::Seen, settings::Settings};
 
 /// Above how many times the average of the others a partition counts as hot: what all partitions need is no hot partition.
 const HOT: f64 = 2.0;
-/// By which part of a replica's capacity one step must help a hot partition that no count can help enough.
+/// By which part of its capacity each further replica must help a hot partition that no count can help enough.
 const USEFUL: f64 = 0.1;
 
 /// How many of `partitions` the fullest of `replicas` reads: assignors give each member as many, or one more.
@@ -42,7 +42,7 @@ struct LaneDemand {
     hottest: Option<f64>,
     /// The average of the others.
     others: f64,
-    /// Whether there are others that no count can help; then this many partitions should share a replica at most.
+    /// Whether there are some that no count can help.
     beyond_help: bool,
 }
 
@@ -128,23 +128,30 @@ impl Demand {
 
     /// The smallest count from `fewest` to `most` that can do `scale` times what is needed; none when no count can.
     pub fn smallest(&self, fewest: u32, most: u32, capacity: f64, scale: f64) -> Option<u32> {
-        (fewest..=most).find(|&replicas| {
-            self.fullest_share(replicas, scale) <= capacity && self.suits_the_hottest(replicas, most, capacity, scale)
+        let enough = (fewest..=most).find(|&replicas| {
+            self.fullest_share(replicas, scale) <= capacity && self.suits_the_hottest(replicas, capacity, scale)
+        })?;
+        // What no count can help enough gets more as long as each further replica helps it.
+        let helps = |from: u32, to: u32| {
+            let gained = |lane: &LaneDemand| self.beside(lane, from, scale) - self.beside(lane, to, scale);
+            let most = self.lanes.iter().filter(|lane| lane.beyond_help).map(gained).fold(0.0, f64::max);
+            most >= USEFUL * capacity * f64::from(to - from)
+        };
+        Some((enough + 1..=most).fold(enough, |chosen, more| if helps(chosen, more) { more } else { chosen }))
+    }
+
+    /// The replica of the hottest partition can do what that needs beside its other partitions.
+    fn suits_the_hottest(&self, replicas: u32, capacity: f64, scale: f64) -> bool {
+        self.lanes.iter().all(|lane| {
+            lane.hottest.is_none_or(|hottest| hottest * scale + self.beside(lane, replicas, scale) <= capacity)
         })
     }
 
-    /// The replica of the hottest partition can do what that needs beside its other partitions; where none can, at least
-    /// nearly as much as at the most replicas.
-    fn suits_the_hottest(&self, replicas: u32, most: u32, capacity: f64, scale: f64) -> bool {
-        self.lanes.iter().all(|lane| {
-            let beside = |replicas: u32| {
-                let others = f64::from(partitions_of_fullest(lane.partitions, replicas) - 1) * lane.others;
-                let lanes: f64 = self.lanes.iter().map(|lane| lane.share(replicas)).sum();
-                (others + lanes - lane.share(replicas)) * scale
-            };
-            let is_useless = !lane.beyond_help || beside(replicas) <= beside(most) + USEFUL * capacity;
-            is_useless && lane.hottest.is_none_or(|hottest| hottest * scale + beside(replicas) <= capacity)
-        })
+    /// What the replica of the lane's hottest partition has to do beside that.
+    fn beside(&self, lane: &LaneDemand, replicas: u32, scale: f64) -> f64 {
+        let others = f64::from(partitions_of_fullest(lane.partitions, replicas) - 1) * lane.others;
+        let lanes: f64 = self.lanes.iter().map(|lane| lane.share(replicas)).sum();
+        (others + lanes - lane.share(replicas)) * scale
     }
 
     /// The smallest count, not below `fewest`, that gives the fullest member no more partitions than `replicas` do.
@@ -217,7 +224,8 @@ mod tests {
         let numbered: BTreeMap<i32, _> = (0..).zip(partitions.iter().cloned()).collect();
         let seen = Seen { partitions: BTreeMap::from([("a".to_owned(), numbered)]), ..Seen::default() };
         let given = Given { jump: 1.0, pause_seconds: 3.0, capacity, most };
-        Demand::of(&Settings::new(1, most, Duration::from_mins(2)), &seen, given)
+        let settings = Settings { utilization: 0.8, ..Settings::new(1, most, Duration::from_mins(2)) };
+        Demand::of(&settings, &seen, given)
     }
 
     #[test]
@@ -284,8 +292,8 @@ mod tests {
             waiting: 240_000.0,
         };
         assert_eq!(demand.findings, [expected]);
-        // From 4 on its replica has two others, which cost it a tenth at most.
-        assert_eq!(demand.smallest(1, 12, 1000.0, 1.0), Some(4));
+        // A third replica takes 2 others from it, a tenth of what it can do; a fourth would take one more, which is too little.
+        assert_eq!(demand.smallest(1, 12, 1000.0, 1.0), Some(3));
     }
 
     #[test]

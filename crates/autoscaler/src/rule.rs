@@ -1,6 +1,6 @@
 //! The rule: from what is seen and remembered to a count.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     capacity::Capacity,
@@ -33,6 +33,7 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
         Err(unknown) => {
             // What came meanwhile may need every replica there is.
             next.window.forget();
+            next.input_window.forget();
             next.idle_since = None;
             next.calm_looks = 0;
             let wait = Wait { reason: Reason::SignalUnknown, text: unknown, ends: false };
@@ -151,18 +152,22 @@ fn weigh(
     let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current };
     let (mut count, mut bound) = formula.count(1.0);
     let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
+    let need = demand.total();
+    let of_input = if need > 0.0 { 1.0 - demand.of_backlog / need } else { 1.0 };
+    let (mut for_input, _) = formula.count(ROOM_TO_SCALE_IN * of_input);
     if capacity.is_below_usual() && count > current.max(1) * 2 {
         // More is needed because replicas do less than usual: whether more of them help is to be seen first.
         count = demand.aligned(current.max(1) * 2, range.0);
     }
     let is_idle = seen.unfinished() == 0 && seen.in_flight == 0 && seen.input_now == Some(0.0);
     if is_idle && settings.min_replicas == 0 {
-        (count, bound, with_room) = (0, Bound::Need, 0);
+        (count, bound, with_room, for_input) = (0, Bound::Need, 0, 0);
     }
     next.idle_since = is_idle.then(|| next.idle_since.unwrap_or(now));
     let is_rate_known = seen.all().all(|partition| partition.input.is_some());
     if is_rate_known {
-        next.window.add(now, with_room.max(count), settings.scale_down_after, settings.stale_after());
+        next.window.add(now, with_room.max(count), backlog_window(settings), settings.stale_after());
+        next.input_window.add(now, for_input, settings.scale_down_after, settings.stale_after());
     }
     let mut findings = std::mem::take(&mut demand.findings);
     findings.extend(provider.findings.iter().cloned());
@@ -185,6 +190,11 @@ fn weigh(
     next.pods = std::mem::take(&mut seen.pods);
     let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
     (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast }, held)
+}
+
+/// For how long the replicas that a backlog needed are kept when it is gone: it is no sign of another.
+fn backlog_window(settings: &Settings) -> Duration {
+    settings.scale_down_after.min(settings.drain_within)
 }
 
 /// By what the smoothed input is too low: two looks in a row that are higher are a jump and no noise.
@@ -321,8 +331,9 @@ fn choose(
     if choice.count == current {
         return (current, Reason::Steady, None);
     }
-    let Some(largest) = next.window.largest(signals.at, settings.scale_down_after).filter(|largest| *largest < current)
-    else {
+    let largest = [(&next.input_window, settings.scale_down_after), (&next.window, backlog_window(settings))]
+        .map(|(window, length)| window.largest(signals.at, length).unwrap_or(current));
+    let Some(largest) = largest.into_iter().max().filter(|largest| *largest < current) else {
         return (current, Reason::WaitingToScaleDown, None);
     };
     if let Some(silent) = silent.first() {

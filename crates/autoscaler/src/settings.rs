@@ -54,8 +54,10 @@ pub enum Mode {
     DryRun,
 }
 
+/// The simulator says that 0.8 costs a tenth more over a week of days and nights and keeps records from waiting for not one
+/// second less: what goes beyond comes as backlog, which the rule sees.
 const fn default_utilization() -> f64 {
-    0.8
+    0.9
 }
 
 const fn default_interval() -> Duration {

@@ -339,7 +339,7 @@ fn a_silent_pod_stops_only_those_steps_that_take_replicas_away() {
     assert_eq!(decisions[59].reason, Reason::SignalUnknown);
     assert_eq!(decisions[59].desired, 4);
     assert!(decisions[59].text.contains("the load of pod processor-0 is unknown: connection refused"));
-    assert!(silenced(10, 5000.0).iter().any(|decision| decision.to_apply() == Some(12)));
+    assert!(silenced(10, 5000.0).iter().any(|decision| decision.to_apply().is_some_and(|to| to > decision.current)));
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn one_hot_partition_asks_for_no_replicas_that_cannot_help_it_and_is_named() {
         last = Some(world.decide_by(&world.signals()));
     }
     let last = last.expect("a decision");
-    assert_eq!((last.bound, world.replicas), (Some(Bound::HotPartition), 3), "{}", last.text);
+    assert_eq!((last.bound, world.replicas), (Some(Bound::HotPartition), 2), "{}", last.text);
     assert!(matches!(last.findings[..], [Finding::HotPartition { partition: 4, .. }]), "{}", last.text);
     assert!(last.text.contains("Partition 4 of sms.requests needs "), "{}", last.text);
 }
@@ -461,8 +461,8 @@ fn a_decision_tells_its_formula_in_words_and_numbers() {
     assert_eq!(
         decision.text,
         "2 → 3 replicas: more are needed. 0.0 records wait and 2,000 come each second; to be done within 120 s that needs \
-         0.0 + 50 for a pause of 3.0 s + 2,500 at 80 % use = 2,551 per second; one replica does 1,000, so 3 replicas with 4 \
-         of 12 partitions at most has 850."
+         0.0 + 50 for a pause of 3.0 s + 2,223 at 90 % use = 2,273 per second; one replica does 1,000, so 3 replicas with 4 \
+         of 12 partitions at most has 758."
     );
 }
 
