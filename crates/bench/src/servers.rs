@@ -170,7 +170,7 @@ async fn is_ready(metrics: SocketAddr) -> anyhow::Result<bool> {
     Ok(Connection::open(metrics).await?.get("/readyz").await? == 200)
 }
 
-pub fn free_address() -> anyhow::Result<SocketAddr> {
+fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, devstack::free_port()?)))
 }
 

@@ -1,12 +1,17 @@
 //! `sms-operator local` with a pipeline whose processors are scaled.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::Context;
 use devstack::{Server, ServerSettings};
 use serde_json::json;
 
-use crate::servers::{Servers, free_address, programs, until_ready, write_secret};
+use crate::servers::{Servers, programs, until_ready, write_secret};
 
 /// The database of the pipeline.
 pub const DATABASE: &str = "autoscale";
@@ -34,7 +39,9 @@ impl Fleet {
         write_secret(&secret.join("uri"), &servers.database_url(DATABASE))?;
         let manifest = folder.join("pipeline.json");
         fs::write(&manifest, manifest_text()).with_context(|| format!("cannot write {}", manifest.display()))?;
-        let [api, internal, operator] = [free_address()?, free_address()?, free_address()?];
+        // Of an address of its own, because replicas of an API share their ports with whoever else asks to share them.
+        let own = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
+        let [api, internal, operator] = [8080, 8081, 9090].map(|port| SocketAddr::from((own, port)));
         let mut local = Command::new(programs()?.join("sms-operator"));
         local.args(["local", "-f"]).arg(&manifest).arg("--state-dir").arg(folder.join("state"));
         local.args(["--connect-to", &format!("kafka:9092={}", servers.bootstrap_servers())]);
@@ -45,7 +52,7 @@ impl Fleet {
         }
         let mut settings = ServerSettings::new("sms-operator", local, folder.join("sms-operator.log"));
         // It lets its replicas finish what they have begun.
-        settings.stop_within = std::time::Duration::from_mins(1);
+        settings.stop_within = Duration::from_mins(1);
         let mut server = Server::start(settings)?;
         until_ready(&mut server, operator).await?;
         Ok(Fleet { server, api, operator })
