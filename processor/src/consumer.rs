@@ -136,8 +136,10 @@ fn client_config(settings: &Settings, kafka: &kafka::Settings) -> Result<ClientC
         // The group's state reaches the health check once per this time.
         .set("statistics.interval.ms", "1000");
     match settings.protocol {
-        // Session, heartbeat and assignor are the brokers' settings here; librdkafka refuses them. KIP-848.
-        GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+        // Session and heartbeat are the brokers' settings here; librdkafka refuses them. Of their assignors `uniform`, the
+        // default, counts partitions of all topics together, and may give all those of one topic to one member: however
+        // many others come, that one then does all the work of a priority. `range` shares out each topic. KIP-848.
+        GroupProtocol::Consumer => config.set("group.protocol", "consumer").set("group.remote.assignor", "range"),
         GroupProtocol::Classic => config
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")

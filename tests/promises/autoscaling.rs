@@ -1,6 +1,6 @@
 //! As many processors run as it takes to drain a backlog in time, and the operator says why.
 
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{Environment, LocalPipeline, PipelineSettings, eventually};
@@ -27,6 +27,15 @@ async fn post(pipeline: &LocalPipeline, messages: usize) -> Vec<String> {
     ids
 }
 
+/// How many partitions of normal priority a processor reads.
+async fn partitions(pipeline: &LocalPipeline, metrics: SocketAddr) -> Option<usize> {
+    let answer = pipeline.client().get(format!("http://{metrics}/load")).send().await.ok()?;
+    let load: Value = answer.json().await.ok()?;
+    let lanes = load["lanes"].as_array()?;
+    let normal = lanes.iter().find(|lane| lane["topic"].as_str().is_some_and(|topic| topic.ends_with(".requests")))?;
+    normal["partitions"].as_array().map(Vec::len)
+}
+
 async fn until_processors(pipeline: &LocalPipeline, count: usize) {
     eventually(&format!("{count} processors"), LIMIT, async || {
         (pipeline.replicas("processor").len() == count).then_some(())
@@ -41,6 +50,13 @@ async fn a_backlog_brings_the_processors_that_drain_it_in_time_and_silence_takes
     let ids = post(&pipeline, 1500).await;
 
     until_processors(&pipeline, 3).await;
+    eventually("each reads a partition of the topic that has the work", LIMIT, async || {
+        let processors = pipeline.replicas("processor");
+        let reading = processors.iter().map(|processor| partitions(&pipeline, processor.metrics));
+        let reading = futures::future::join_all(reading).await;
+        reading.iter().all(|partitions| *partitions == Some(1)).then_some(())
+    })
+    .await;
 
     for id in ids.iter().step_by(50) {
         assert_eq!(pipeline.until_final(id, LIMIT).await["status"], "SENT");

@@ -15,7 +15,10 @@ async fn refuse(cluster: &Cluster, plural: &str) {
     let url = format!("https://{}/", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            connection.set_zero_linger().expect("a reset instead of an end");
+            // Not before the greeting has come: until then it may be the connecting that fails, in the same words each time.
+            if connection.readable().await.is_ok() {
+                connection.set_zero_linger().expect("a reset instead of an end");
+            }
         }
     });
     let webhook = json!({

@@ -6,7 +6,11 @@
 //! that was acknowledged (of a new leader it tells nothing until that is so, KIP-207). A topic that was made anew has
 //! another id, and is read from its beginning.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -18,6 +22,9 @@ use rdkafka::{
 
 use super::{Admin, TIMEOUT, gather::Questions};
 use crate::{Error, Quiet, Settings, native};
+
+/// How soon is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 const FETCH: &str = "Fetch";
 const LIST_OFFSETS: &str = "ListOffsets";
@@ -98,10 +105,7 @@ impl Admin {
             None => String::new(),
         };
         let place = (topic.to_owned(), 0);
-        let asked = vec![place.clone()];
-        let ends = self
-            .blocking(LIST_OFFSETS, move |client| native::list_offsets(client, &asked, Offset::End, TIMEOUT))
-            .await?;
+        let ends = self.end_of(&place).await?;
         let lacking = || Error::Call { call: LIST_OFFSETS, reason: format!("the answer lacks {topic:?}") };
         let end = ends.get(&place).copied().ok_or_else(lacking)?;
         let is_continued = known.topic_id == topic_id && known.next <= end;
@@ -115,6 +119,23 @@ impl Admin {
         let entries = log.entries.values().cloned().collect();
         logs.0.insert(topic.to_owned(), log);
         Ok(entries)
+    }
+
+    /// Where the log ends. What passes, such as a topic so new that it has no leader yet, is asked again, after a look at the
+    /// topic: the client remembers for longer than that from an earlier look that it did not exist.
+    async fn end_of(&self, place: &(String, i32)) -> Result<BTreeMap<(String, i32), i64>, Error> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let asked = vec![place.clone()];
+            let ask = move |client: &_| native::list_offsets(client, &asked, Offset::End, TIMEOUT);
+            match self.blocking(LIST_OFFSETS, ask).await {
+                Err(Error::Call { .. }) if Instant::now() + AGAIN < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                    self.describe_topics(vec![place.0.clone()]).await?;
+                }
+                answered => return answered,
+            }
+        }
     }
 
     fn log_producer(&self) -> Result<FutureProducer, Error> {
