@@ -7,6 +7,7 @@ pub mod diff;
 mod documents;
 mod placeholders;
 pub mod render;
+pub mod simulate;
 pub mod validate;
 
 use std::{
@@ -22,6 +23,7 @@ use anyhow::Context;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   validate, render  0 all valid   1 something is refused   2 the file cannot be read, or wrong usage
+  simulate          0 done            2 an error, or wrong usage
   diff              0 no difference   1 differences        2 an error, or wrong usage
   all others        0 done        1 an error               2 wrong usage";
 

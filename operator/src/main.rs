@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
         Command::Validate(settings) => cli::tell(cli::validate::run(&settings)),
         Command::Render(settings) => cli::tell(cli::render::run(&settings)),
         Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
+        Command::Simulate(settings) => cli::tell(cli::simulate::run(&settings)),
         Command::Completions { shell } => cli::tell(cli::completions::run(shell)),
     }
 }
