@@ -8,6 +8,7 @@ mod documents;
 pub mod explain;
 mod placeholders;
 pub mod render;
+pub mod simulate;
 pub mod validate;
 
 use std::{
@@ -23,6 +24,7 @@ use anyhow::Context;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   validate, render  0 all valid   1 something is refused   2 the file cannot be read, or wrong usage
+  simulate          0 done            2 an error, or wrong usage
   diff              0 no difference   1 differences        2 an error, or wrong usage
   explain           0 done   1 this version would decide otherwise   2 an error, or wrong usage
   all others        0 done        1 an error               2 wrong usage";

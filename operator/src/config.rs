@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
+use simulator::PolicyName;
 
 use crate::cli::EXIT_CODES;
 
@@ -37,6 +38,9 @@ pub enum Command {
     /// Tell how the number of processors of a pipeline was decided, and decide it again from the same inputs.
     #[command(after_help = EXIT_CODES)]
     Explain(Explain),
+    /// Play traces of traffic through the autoscaler's rule and through the formulas of others, and compare them.
+    #[command(after_help = EXIT_CODES)]
+    Simulate(Simulate),
     /// Print what a shell needs to complete the commands and flags.
     Completions {
         /// The shell.
@@ -132,6 +136,42 @@ pub struct Explain {
 fn pipeline_name(text: &str) -> Result<String, String> {
     let name = text.rsplit_once('/').map_or(text, |(_, name)| name);
     if name.is_empty() { Err("must be NAME or smsp/NAME".to_owned()) } else { Ok(name.to_owned()) }
+}
+
+/// Settings of `simulate`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("traces").required(true).args(["trace", "all"]).multiple(false))]
+pub struct Simulate {
+    /// The trace to play, by its name or as a JSON file; may be given several times. Names: steady, step, backlog, sawtooth,
+    /// diurnal-week, flash-crowd, skew, slow-provider, broker-replaced, poison-partition.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub trace: Vec<String>,
+
+    /// Play every trace that has a name.
+    #[arg(long)]
+    pub all: bool,
+
+    /// The policy to play it through; may be given several times, and all are when it is absent: drain-slo, keda-lag (or
+    /// keda-lag:LAG_THRESHOLD), keda-lag-tuned, numaflow, brandwatch, hpa-cpu (or hpa-cpu:PERCENT), fixed (or
+    /// fixed:REPLICAS), clairvoyant. drain-slo alone also tells its decisions.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Vec<PolicyName>,
+
+    /// Another seed gives other random numbers; the same gives the same figures.
+    #[arg(long, default_value_t = simulator::document::SEED)]
+    pub seed: u64,
+
+    /// Print JSON in place of tables.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Also write NAME.json and NAME.svg of each trace into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Play everything that autoscaling.md in this folder quotes, and renew its tables and pictures.
+    #[arg(long, value_name = "DIR", requires = "all", conflicts_with_all = ["policy", "json", "out"])]
+    pub write: Option<PathBuf>,
 }
 
 /// Settings of `run`.

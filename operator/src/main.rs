@@ -45,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Render(settings) => cli::tell(cli::render::run(&settings)),
         Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
         Command::Explain(settings) => cli::tell(cli::explain::run(&settings).await),
+        Command::Simulate(settings) => cli::tell(cli::simulate::run(&settings)),
         Command::Completions { shell } => cli::tell(cli::completions::run(shell)),
     }
 }

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! One file per question: what the signals say (`measure`), what a replica can do (`capacity`), what is needed (`need`), what
-//! more replicas cannot help (`partitions`, `provider`, `effect`), whether now is the time (`gate`, `window`), and all of it
-//! together (`rule`).
+//! more replicas cannot help (`partitions`, `provider`, `effect`), which count that is (`formula`), whether now is the time
+//! (`gate`, `choice`, `window`), and all of it together (`rule`).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -24,8 +24,10 @@
 #![cfg_attr(test, expect(clippy::cast_sign_loss, reason = "what tests count is never negative"))]
 
 mod capacity;
+mod choice;
 mod decision;
 mod effect;
+mod formula;
 mod gate;
 mod measure;
 mod memory;

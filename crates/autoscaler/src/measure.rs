@@ -120,6 +120,9 @@ pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_c
         seen.partitions.insert(topic.clone(), followed);
         seen.looked_at.insert(topic.clone(), at);
     }
+    if is_rate_known {
+        temper(&mut seen, memory, input_now);
+    }
     seen.in_flight = loads.iter().flat_map(|(_, load)| &load.lanes).map(|lane| u64::from(lane.in_flight)).sum();
     seen.input_now = is_rate_known.then_some(input_now);
     seen.done_now = is_rate_known.then_some(done_now);
@@ -135,6 +138,29 @@ pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_c
         find_stuck(&mut seen, memory);
     }
     Ok(seen)
+}
+
+/// From how many times the input before on what comes in one look is a burst, unless the next look brings as much.
+const BURST: f64 = 3.0;
+
+/// A burst is a backlog, which is to be worked off, and no rate that goes on: what is beyond counts for the input only when
+/// the next look confirms it.
+fn temper(seen: &mut Seen, memory: &Memory, input_now: f64) {
+    let Some(last) = memory.last_input else { return };
+    let before: f64 = memory.partitions.values().flat_map(BTreeMap::values).filter_map(|before| before.input).sum();
+    let most = BURST * before.max(last);
+    if input_now <= most {
+        return;
+    }
+    for (topic, partitions) in &mut seen.partitions {
+        let (Some(before), Some(last)) = (memory.partitions.get(topic), memory.looked_at.get(topic)) else { continue };
+        let seconds = seen.looked_at.get(topic).map_or(0.0, |at| at.duration_since(*last).as_secs_f64());
+        for (number, partition) in partitions.iter_mut().filter(|_| seconds > 0.0) {
+            if let Some(before) = before.get(number) {
+                partition.temper(before, most / input_now, seconds);
+            }
+        }
+    }
 }
 
 fn loads<'a>(settings: &Settings, signals: &'a Signals, silent: &mut Vec<String>) -> Vec<(&'a str, &'a Load)> {

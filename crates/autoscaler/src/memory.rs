@@ -31,8 +31,6 @@ pub struct Memory {
     pub(crate) window: Window,
     /// What the input alone would have been enough for.
     pub(crate) input_window: Window,
-    /// Since when there has been nothing to do.
-    pub(crate) idle_since: Option<Timestamp>,
     /// Since when something has been waited for.
     pub(crate) held_since: Option<Timestamp>,
     /// How many looks in a row the group has been at rest.

@@ -82,6 +82,14 @@ impl PartitionMemory {
         }
     }
 
+    /// Only this part of what came since `before`, `seconds` ago, tells of the input; the rest is backlog and nothing else.
+    pub(crate) fn temper(&mut self, before: &PartitionMemory, part: f64, seconds: f64) {
+        let came = (self.end - before.end).max(0) as f64 / seconds;
+        if before.input.is_some() {
+            self.input = Some(smoothed(before.input, came * part, seconds));
+        }
+    }
+
     /// Whether more wait than come and go in two seconds: no mere fluctuation.
     pub(crate) fn waits(&self) -> bool {
         self.waiting > 10.0 + 2.0 * self.done.unwrap_or(0.0).max(0.1 * self.input.unwrap_or(0.0))
@@ -118,6 +126,14 @@ mod tests {
         assert_eq!((first.input, first.done), (None, None));
         let second = look(Some(&first), 1100, 50, false, 10);
         assert_eq!((second.input, second.done), (Some(10.0), Some(5.0)));
+    }
+
+    #[test]
+    fn what_comes_all_at_once_is_input_only_in_part() {
+        let first = look(Some(&look(None, 1000, 0, false, 0)), 1100, 0, false, 10);
+        let mut burst = look(Some(&first), 101_100, 0, false, 20);
+        burst.temper(&first, 0.003, 10.0);
+        assert_eq!((burst.unfinished, burst.input), (101_100, Some(15.0)));
     }
 
     #[test]

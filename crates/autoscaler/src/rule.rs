@@ -1,11 +1,13 @@
 //! The rule: from what is seen and remembered to a count.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use crate::{
     capacity::Capacity,
+    choice::{Choice, backlog_window, choose, hold},
     decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms},
     effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
+    formula::Formula,
     gate::{self, Wait},
     measure::{self, Seen},
     memory::Memory,
@@ -34,10 +36,10 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
             // What came meanwhile may need every replica there is.
             next.window.forget();
             next.input_window.forget();
-            next.idle_since = None;
             next.calm_looks = 0;
             let wait = Wait { reason: Reason::SignalUnknown, text: unknown, ends: false };
-            (hold(settings, signals, &mut next, &wait), Some(wait.text))
+            let (desired, reason) = hold(settings, signals, &mut next, &wait);
+            (Outcome::held(desired, reason), Some(wait.text))
         }
     };
     let acting = match (settings.mode, signals.hold_until) {
@@ -94,6 +96,14 @@ struct Outcome {
     forecast: Forecast,
 }
 
+impl Outcome {
+    /// Nothing could be recommended.
+    fn held(desired: u32, reason: Reason) -> Outcome {
+        let forecast = Forecast::default();
+        Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast }
+    }
+}
+
 /// What a step that is taken now should bring. Rates are records per second.
 #[derive(Default)]
 struct Forecast {
@@ -101,19 +111,6 @@ struct Forecast {
     done_before: f64,
     expected: f64,
     was_behind: bool,
-}
-
-/// Keeps the count; once that has taken too long, the declared one if it is more.
-fn hold(settings: &Settings, signals: &Signals, next: &mut Memory, wait: &Wait) -> Outcome {
-    next.held_since.get_or_insert(signals.at);
-    let current = signals.replicas;
-    let fallback = settings.fallback.unwrap_or(0).min(settings.max_replicas);
-    let (desired, reason) = if gate::is_overdue(settings, signals, next) {
-        (current.max(fallback), Reason::Fallback)
-    } else {
-        (current, wait.reason)
-    };
-    Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast: Forecast::default() }
 }
 
 /// Everything between looking and choosing: learning, the formula and its bounds.
@@ -163,7 +160,6 @@ fn weigh(
     if is_idle && settings.min_replicas == 0 {
         (count, bound, with_room, for_input) = (0, Bound::Need, 0, 0);
     }
-    next.idle_since = is_idle.then(|| next.idle_since.unwrap_or(now));
     let is_rate_known = seen.all().all(|partition| partition.input.is_some());
     if is_rate_known {
         next.window.add(now, with_room.max(count), backlog_window(settings), settings.stale_after());
@@ -190,11 +186,6 @@ fn weigh(
     next.pods = std::mem::take(&mut seen.pods);
     let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
     (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast }, held)
-}
-
-/// For how long the replicas that a backlog needed are kept when it is gone: it is no sign of another.
-fn backlog_window(settings: &Settings) -> Duration {
-    settings.scale_down_after.min(settings.drain_within)
 }
 
 /// By what the smoothed input is too low: two looks in a row that are higher are a jump and no noise.
@@ -233,121 +224,6 @@ fn judge(next: &mut Memory, signals: &Signals, seen: &Seen, is_behind: bool, wai
         Some(Reason::PodsChanging) if is_behind && step.settled_at.is_none() => step.compare_with(done, seen.seconds),
         Some(_) => {}
     }
-}
-
-/// What the count is made of.
-struct Formula<'a> {
-    settings: &'a Settings,
-    demand: &'a Demand,
-    provider: &'a Provider,
-    memory: &'a Memory,
-    given: Given,
-    range: (u32, u32),
-    current: u32,
-}
-
-impl Formula<'_> {
-    /// The count for `room` times what is needed, and what holds it there.
-    fn count(&self, room: f64) -> (u32, Bound) {
-        let (fewest, most) = self.range;
-        let smallest = |scale| self.demand.smallest(fewest, most, self.given.capacity, scale);
-        let whole = || self.demand.aligned(most, fewest);
-        let need = self.demand.total() * room;
-        let scale = match self.provider.limit {
-            Some(limit) if need > limit => room * limit / need,
-            Some(_) | None => room,
-        };
-        let found = smallest(scale);
-        let count = found.unwrap_or_else(whole);
-        for (stop, bound) in [
-            (self.memory.useless.as_ref().map(|useless| useless.from), Bound::Ineffective),
-            (self.provider.failing.map(|_| self.current), Bound::ProviderFailing),
-        ] {
-            if let Some(stop) = stop.map(|stop| stop.max(fewest)).filter(|stop| *stop < count) {
-                return (self.demand.aligned(stop, fewest), bound);
-            }
-        }
-        let is_hot = || self.demand.findings.iter().any(|finding| matches!(finding, Finding::HotPartition { .. }));
-        let bound = if scale < room && smallest(room).unwrap_or_else(whole) > count {
-            Bound::ProviderLimit
-        } else if found.is_none() {
-            if most < self.settings.max_replicas { Bound::Partitions } else { Bound::Maximum }
-        } else if is_hot() {
-            Bound::HotPartition
-        } else if count > 1 && count == fewest && self.demand.fullest_share(count - 1, scale) <= self.given.capacity {
-            Bound::Minimum
-        } else {
-            Bound::Need
-        };
-        (count, bound)
-    }
-}
-
-struct Choice {
-    count: u32,
-    bound: Bound,
-    is_behind: bool,
-    is_rate_known: bool,
-    range: (u32, u32),
-    unfinished: u64,
-}
-
-/// From what is recommended to what is done now.
-fn choose(
-    settings: &Settings,
-    signals: &Signals,
-    next: &mut Memory,
-    demand: &Demand,
-    silent: &[String],
-    choice: &Choice,
-    wait: Option<Wait>,
-) -> (u32, Reason, Option<String>) {
-    let current = signals.replicas;
-    if current == 0 {
-        next.held_since = None;
-        return if choice.unfinished > 0 {
-            (choice.count.max(1), Reason::Wake, None)
-        } else {
-            (0, Reason::Steady, None)
-        };
-    }
-    if let Some(wait) = wait {
-        let held = hold(settings, signals, next, &wait);
-        if !(wait.ends && held.reason == Reason::Fallback) {
-            return (held.desired, held.reason, Some(wait.text));
-        }
-    } else {
-        next.held_since = None;
-    }
-    if !choice.is_rate_known {
-        return (current, Reason::Learning, None);
-    }
-    if choice.count > current && next.step.as_ref().is_some_and(|step| step.is_on_trial(demand.input)) {
-        return (current, Reason::JudgingStep, None);
-    }
-    if choice.count > current {
-        return (choice.count, Reason::ScaleUp, None);
-    }
-    if choice.count == current {
-        return (current, Reason::Steady, None);
-    }
-    let largest = [(&next.input_window, settings.scale_down_after), (&next.window, backlog_window(settings))]
-        .map(|(window, length)| window.largest(signals.at, length).unwrap_or(current));
-    let Some(largest) = largest.into_iter().max().filter(|largest| *largest < current) else {
-        return (current, Reason::WaitingToScaleDown, None);
-    };
-    if let Some(silent) = silent.first() {
-        return (current, Reason::SignalUnknown, Some(silent.clone()));
-    }
-    let is_useless = matches!(choice.bound, Bound::ProviderLimit | Bound::Ineffective);
-    if choice.is_behind && !is_useless {
-        return (current, Reason::Behind, None);
-    }
-    if largest == 0 && current == 1 {
-        return (0, Reason::ScaleToZero, None);
-    }
-    let half = current.div_ceil(2);
-    (demand.aligned(largest.max(half), choice.range.0).max(half), Reason::ScaleDown, None)
 }
 
 #[expect(clippy::too_many_arguments, reason = "one for each source of a term")]

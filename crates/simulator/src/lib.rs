@@ -14,12 +14,14 @@
     reason = "counts of records, replicas and seconds are far below 2^53 and never negative"
 )]
 
+pub mod document;
 mod outcome;
 pub mod plot;
 mod policy;
 mod random;
 mod run;
 mod scenario;
+mod sensitivity;
 mod table;
 mod world;
 

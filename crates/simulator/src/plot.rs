@@ -59,8 +59,10 @@ const STYLE: &str = "
 pub fn draw(comparison: &Comparison) -> String {
     let mut picture = Picture { text: String::new(), y: 34.0 };
     let scenario = &comparison.scenario;
-    picture.write("head", 24.0, &format!("{}: {}", scenario.name, scenario.about));
-    picture.y += 24.0;
+    picture.write("head", 24.0, &scenario.name);
+    picture.y += 22.0;
+    picture.write("ink", 24.0, &scenario.about);
+    picture.y += 26.0;
     picture.key(comparison);
     let seconds = f64::from(scenario.seconds);
     let outcomes: Vec<&Outcome> = comparison.outcomes.iter().take(COLOURS).collect();
@@ -132,7 +134,12 @@ impl Picture {
         for part in [0.0, 0.5, 1.0] {
             let y = bottom - HEIGHT * part;
             self.add(format_args!(r#"<line class="axis" x1="{LEFT}" y1="{y:.1}" x2="{RIGHT}" y2="{y:.1}"/>"#));
-            self.add_text("muted right", LEFT - 6.0, y + 4.0, &number(most * part));
+            self.add_text(
+                "muted right",
+                LEFT - 6.0,
+                y + 4.0,
+                &if part > 0.0 { number(most * part) } else { "0".to_owned() },
+            );
         }
         if let Some((bound, name)) = bound {
             let (_, y) = place((0.0, bound));
@@ -144,6 +151,12 @@ impl Picture {
             let mut path = String::new();
             for (index, point) in points.iter().enumerate() {
                 let (x, y) = place(*point);
+                // A point within a level line would only make the file larger.
+                let is_level =
+                    |other: Option<&(f64, f64)>| other.is_some_and(|other| (place(*other).1 - y).abs() < 0.05);
+                if index > 0 && is_level(points.get(index - 1)) && is_level(points.get(index + 1)) {
+                    continue;
+                }
                 // A string takes everything that is written to it.
                 let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { "M" } else { " L" });
             }

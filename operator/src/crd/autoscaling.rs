@@ -71,6 +71,7 @@ fn default_scale_down_after() -> String {
     "5m".to_owned()
 }
 
+/// docs/autoscaling.md shows what a lower one costs.
 fn default_utilization_percent() -> i32 {
-    80
+    90
 }
