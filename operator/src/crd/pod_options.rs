@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{EnvVar, Toleration, TopologySpreadConstraint},
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -54,22 +54,24 @@ pub struct PodOptions {
 }
 
 /// What one container may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+// A number may be of any size: the schema lets each through, and one pipeline that cannot be read would keep the operator
+// from seeing all others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What a node must have free, such as `{ cpu: 250m, memory: 256Mi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Quantity>,
     /// What it cannot exceed, such as `{ memory: 1Gi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Quantity>,
 }
 
 impl Resources {
     /// Both fields by their names.
-    pub fn fields(&self) -> [(&'static str, &BTreeMap<String, IntOrString>); 2] {
+    pub fn fields(&self) -> [(&'static str, &BTreeMap<String, Quantity>); 2] {
         [("requests", &self.requests), ("limits", &self.limits)]
     }
 }
