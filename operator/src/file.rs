@@ -1,11 +1,14 @@
 //! Reads an SmsPipeline from a file and refuses what the API server would refuse, with the same words. Pure.
 
-use std::collections::BTreeSet;
+mod schema;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use kube::{
+    CustomResourceExt, Resource,
+    core::cel::{CompiledSchema, Validator, compile_schema},
 };
-use kube::{CustomResourceExt, Resource};
 use serde_json::Value;
 
 use crate::{crd::SmsPipeline, yaml};
@@ -27,10 +30,16 @@ pub fn parse(text: &str, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Re
 /// The pipeline in one document; `before` is the one that it replaces.
 pub fn parse_document(mut document: Value, before: Option<&SmsPipeline>) -> Result<SmsPipeline, Refused> {
     check_kind(&mut document)?;
-    let mut unknown = unknown_fields(&document);
+    let openapi = &SCHEMA.openapi;
+    schema::prune_nulls(openapi, &mut document);
+    let problems = schema::problems(openapi, &document, "");
+    if !problems.is_empty() {
+        return Err(Refused(problems));
+    }
+    // The schema leaves metadata open.
+    let mut unknown = BTreeSet::new();
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(&document, &mut track);
-    // The schema leaves metadata open.
     let parsed = serde_ignored::deserialize(deserializer, |path| {
         let path = path.to_string();
         if path.starts_with("metadata.") {
@@ -48,46 +57,18 @@ pub fn parse_document(mut document: Value, before: Option<&SmsPipeline>) -> Resu
     Ok(pipeline)
 }
 
-/// The fields that the CRD's schema does not know.
-fn unknown_fields(document: &Value) -> BTreeSet<String> {
-    let crd = SmsPipeline::crd();
-    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
-    let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let mut unknown = BTreeSet::new();
-    if let Some(schema) = schema {
-        collect_unknown_fields(schema, document, "", &mut unknown);
-    }
-    unknown
+/// The schema of the CRD, and its rules compiled, which takes longer than all else.
+struct Schema {
+    openapi: JSONSchemaProps,
+    rules: CompiledSchema,
 }
 
-fn collect_unknown_fields(schema: &JSONSchemaProps, value: &Value, path: &str, unknown: &mut BTreeSet<String>) {
-    match (value, &schema.items, &schema.additional_properties) {
-        (Value::Array(items), Some(JSONSchemaPropsOrArray::Schema(schema)), _) => {
-            for (number, item) in items.iter().enumerate() {
-                collect_unknown_fields(schema, item, &format!("{path}[{number}]"), unknown);
-            }
-        }
-        (Value::Object(fields), _, Some(JSONSchemaPropsOrBool::Schema(schema))) => {
-            for (name, value) in fields {
-                collect_unknown_fields(schema, value, &format!("{path}.{name}"), unknown);
-            }
-        }
-        (Value::Object(fields), _, None) if schema.x_kubernetes_preserve_unknown_fields != Some(true) => {
-            for (name, value) in fields {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                match schema.properties.as_ref().and_then(|properties| properties.get(name)) {
-                    Some(schema) => collect_unknown_fields(schema, value, &path, unknown),
-                    // Every resource has it, and no schema tells of it.
-                    None if path == "metadata" => {}
-                    None => {
-                        unknown.insert(path);
-                    }
-                }
-            }
-        }
-        _ => {}
-    }
-}
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let version = SmsPipeline::crd().spec.versions.into_iter().next();
+    let openapi = version.and_then(|version| version.schema?.open_api_v3_schema).expect("the CRD has a schema");
+    let rules = compile_schema(&serde_json::to_value(&openapi).expect("a schema encodes"));
+    Schema { openapi, rules }
+});
 
 /// Takes version and kind away, which the type says itself.
 fn check_kind(document: &mut Value) -> Result<(), Refused> {
@@ -105,10 +86,9 @@ fn check_kind(document: &mut Value) -> Result<(), Refused> {
 
 /// The CEL rules of the CRD, those about a change too.
 fn check_rules(pipeline: &SmsPipeline, before: Option<&SmsPipeline>) -> Result<(), Refused> {
-    let result = match before {
-        Some(before) => pipeline.validate_cel_update(before),
-        None => pipeline.validate_cel(),
-    };
+    let encode = |pipeline| serde_json::to_value(pipeline).expect("a pipeline encodes");
+    let before = before.map(encode);
+    let result = Validator::new().validate_compiled(&SCHEMA.rules, &encode(pipeline), before.as_ref());
     result.map_err(|errors| {
         Refused(errors.as_slice().iter().map(|error| format!("{}: {}", error.field_path, error.message)).collect())
     })
@@ -175,8 +155,12 @@ mod tests {
         for refused in ["{}", "{ anonymous: {}, apiKeysSecretRef: { name: keys } }", "{ anonymous: null }"] {
             check_refused("{ anonymous: {} }", refused, expected);
         }
-        check_refused("    authentication: { anonymous: {} }\n", "", "spec.api: missing field `authentication`");
-        check_refused("  api:\n    replicas: 1\n", "  other:\n    replicas: 1\n", "spec: missing field `api`");
+        check_refused("    authentication: { anonymous: {} }\n", "", "spec.api.authentication: Required value");
+        check_refused(
+            "  api:\n    replicas: 1\n",
+            "  other:\n    replicas: 1\n",
+            "spec.api: Required value\nunknown field \"spec.other\"",
+        );
     }
 
     #[test]
@@ -219,6 +203,42 @@ mod tests {
             "partitions: 0",
             "spec.kafka.topics.partitions: partitions must be from 1 to 1000",
         );
+    }
+
+    #[test]
+    fn what_the_schema_bounds_is_refused_by_its_field_and_what_is_null_is_as_if_it_were_absent() {
+        for (from, to, expected) in [
+            (
+                "{ anonymous: {} }",
+                "{ anonymous: [] }",
+                "spec.api.authentication.anonymous: must be of type object, not array",
+            ),
+            (
+                "replicas: 1",
+                "nodeSelector: { disk: 1 }",
+                "spec.api.nodeSelector.disk: must be of type string, not integer",
+            ),
+            ("replicas: 1", "replicas: 2147483648", "spec.api.replicas: 2147483648 is no 32-bit integer"),
+            (
+                "replicas: 1",
+                "env: [{ name: A, value: a }, { name: A, value: b }]",
+                "spec.api.env[1]: Duplicate value: \"A\"",
+            ),
+            (
+                "prefix: sms",
+                "onDelete: Keep",
+                "spec.kafka.topics.onDelete: Unsupported value: \"Keep\": supported values: \"Retain\", \"Delete\"",
+            ),
+            (
+                "replicas: 1",
+                "httpRoute: { parentRefs: [{ name: a, namespace: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa }] }",
+                "spec.api.httpRoute.parentRefs[0].namespace: Too long: may not be more than 63 characters",
+            ),
+        ] {
+            check_refused(from, to, expected);
+        }
+        let text = EXAMPLE.replacen("partitions: 6", "partitions: null", 1);
+        assert_eq!(parse(&text, None).expect("accepted").spec.kafka.topics.partitions, 6);
     }
 
     #[test]
@@ -291,7 +311,7 @@ mod tests {
         check_refused(
             "    urlSecretRef: { name: notifications-db, key: uri }",
             "    {}",
-            "spec.database: missing field `urlSecretRef`",
+            "spec.database.urlSecretRef: Required value",
         );
     }
 
@@ -299,7 +319,7 @@ mod tests {
     fn a_value_of_the_wrong_type_is_named_with_its_place() {
         let text = EXAMPLE.replacen("partitions: 6", "partitions: six", 1);
         let refused = parse(&text, None).expect_err("refused").to_string();
-        assert!(refused.starts_with("spec.kafka.topics.partitions: invalid type: string \"six\""), "{refused}");
+        assert_eq!(refused, "spec.kafka.topics.partitions: must be of type integer, not string");
     }
 
     #[test]

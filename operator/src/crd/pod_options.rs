@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{EnvVar, Toleration, TopologySpreadConstraint},
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -31,7 +31,7 @@ pub struct PodOptions {
     /// How the pods spread; when absent, over hosts as evenly as can be, and `[]` for not at all. One without a
     /// labelSelector counts the pods of the workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<TopologySpreadConstraint>")]
+    #[schemars(schema_with = "constraints")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -54,22 +54,24 @@ pub struct PodOptions {
 }
 
 /// What one container may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+// A number may be of any size: the schema lets each through, and one pipeline that cannot be read would keep the operator
+// from seeing all others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What a node must have free, such as `{ cpu: 250m, memory: 256Mi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Quantity>,
     /// What it cannot exceed, such as `{ memory: 1Gi }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Quantity>,
 }
 
 impl Resources {
     /// Both fields by their names.
-    pub fn fields(&self) -> [(&'static str, &BTreeMap<String, IntOrString>); 2] {
+    pub fn fields(&self) -> [(&'static str, &BTreeMap<String, Quantity>); 2] {
         [("requests", &self.requests), ("limits", &self.limits)]
     }
 }
@@ -81,6 +83,18 @@ const QUANTITY: &str = "^[0-9]+([.][0-9]+)?([mkMGTPE]|[KMGTPE]i)?$";
 fn quantities(_: &mut SchemaGenerator) -> Schema {
     let quantity = json_schema!({ "x-kubernetes-int-or-string": true, "pattern": QUANTITY });
     json_schema!({ "type": "object", "additionalProperties": quantity })
+}
+
+/// As Kubernetes has it, with the bounds of its numbers: what does not fit into 32 bits could not be read, and one pipeline
+/// that cannot be read would keep the operator from seeing all others.
+fn constraints(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<Vec<TopologySpreadConstraint>>();
+    for field in ["maxSkew", "minDomains"] {
+        if let Some(field) = schema.pointer_mut(&format!("/items/properties/{field}")).and_then(Value::as_object_mut) {
+            field.extend([("minimum".to_owned(), 1.into()), ("maximum".to_owned(), i32::MAX.into())]);
+        }
+    }
+    schema
 }
 
 /// The schema of these would be larger than that of all else; `controller/validate.rs` reads them strictly.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{Affinity, EnvVar, PodTemplateSpec, ResourceRequirements, Toleration, TopologySpreadConstraint},
-    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+    apimachinery::pkg::api::resource::Quantity,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -121,11 +121,7 @@ pub(super) fn pod_options(spec: &crd::PodOptions, component: &'static str) -> Re
 }
 
 /// Whether Kubernetes reads it as a quantity; the same as the schema's pattern, for who reads no schema.
-fn is_quantity(value: &IntOrString) -> bool {
-    let text = match value {
-        IntOrString::Int(number) => return *number >= 0,
-        IntOrString::String(text) => text,
-    };
+fn is_quantity(Quantity(text): &Quantity) -> bool {
     let unit = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -151,15 +147,7 @@ fn default_resources(component: &str) -> ResourceRequirements {
 }
 
 fn resources(spec: &crd::Resources) -> ResourceRequirements {
-    let quantities = |quantities: &BTreeMap<String, IntOrString>| {
-        let quantity = |quantity: &IntOrString| match quantity {
-            IntOrString::Int(number) => Quantity(number.to_string()),
-            IntOrString::String(text) => Quantity(text.clone()),
-        };
-        let quantities: BTreeMap<_, _> =
-            quantities.iter().map(|(name, found)| (name.clone(), quantity(found))).collect();
-        (!quantities.is_empty()).then_some(quantities)
-    };
+    let quantities = |quantities: &BTreeMap<String, Quantity>| (!quantities.is_empty()).then(|| quantities.clone());
     ResourceRequirements {
         requests: quantities(&spec.requests),
         limits: quantities(&spec.limits),

@@ -33,12 +33,19 @@ fn resources_that_are_given_stand_in_place_of_the_defaults() {
 }
 
 #[test]
+fn a_number_of_bytes_is_read_however_large_it_is() {
+    let options = options(json!({ "resources": { "limits": { "memory": 4_294_967_296_u64 } } }));
+    let options = pod_options(&options, PROCESSOR_COMPONENT).expect("usable");
+    assert_eq!(json!(options.resources.limits), json!({ "memory": "4294967296" }));
+}
+
+#[test]
 fn a_quantity_that_kubernetes_would_not_read_is_refused_by_its_place() {
     for quantity in ["250m", "1", "1.5Gi", "0"] {
-        assert!(is_quantity(&IntOrString::String(quantity.to_owned())), "{quantity}");
+        assert!(is_quantity(&Quantity(quantity.to_owned())), "{quantity}");
     }
     for quantity in ["", "fast", "512MB", "-1", "1.", ".5", "1 Gi", "m"] {
-        assert!(!is_quantity(&IntOrString::String(quantity.to_owned())), "{quantity}");
+        assert!(!is_quantity(&Quantity(quantity.to_owned())), "{quantity}");
     }
     check_refused(
         json!({ "resources": { "limits": { "memory": "512MB" } } }),
