@@ -89,7 +89,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             served: Served::default(),
             seen: Seen::default(),
             made: Made::default(),
-            brokers: Brokers::new(Vec::new(), metrics.clone()),
+            brokers: Brokers::new(Vec::new(), Arc::new(metrics.clone())),
             backoff: Backoff::default(),
             events: Events::new(client.clone(), identity),
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
