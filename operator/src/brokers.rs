@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kafka::{Admin, PartitionOffsets, Settings};
+use kafka::{Admin, Interceptor, PartitionOffsets, Settings};
 
 use crate::{
     controller::{
@@ -16,16 +16,14 @@ use crate::{
         validate::ValidatedKafka,
     },
     crd::TopicStatus,
-    metrics::Metrics,
 };
 
 /// Admin clients by their complete settings, secrets included.
-#[derive(Default)]
 pub struct Brokers {
     clients: Mutex<Clients>,
     /// Addresses to use in place of those that a pipeline names: local mode has no cluster DNS.
     replaced: Vec<(String, String)>,
-    metrics: Metrics,
+    interceptor: Arc<dyn Interceptor>,
 }
 
 #[derive(Default)]
@@ -42,9 +40,10 @@ struct Used {
 }
 
 impl Brokers {
-    /// Connects to the second address of a pair wherever a pipeline names the first. Every call is counted.
-    pub fn new(replaced: Vec<(String, String)>, metrics: Metrics) -> Self {
-        Self { clients: Mutex::default(), replaced, metrics }
+    /// Connects to the second address of a pair wherever a pipeline names the first. Every call goes through
+    /// `interceptor`.
+    pub fn new(replaced: Vec<(String, String)>, interceptor: Arc<dyn Interceptor>) -> Self {
+        Self { clients: Mutex::default(), replaced, interceptor }
     }
 
     /// Makes the topics of a pipeline as wanted.
@@ -150,9 +149,8 @@ impl Brokers {
     }
 
     fn client(&self, settings: &Settings) -> Result<Admin, kafka::Error> {
-        let metrics = self.metrics.clone();
-        let counted = move |call, succeeded| metrics.kafka_called(call, succeeded);
-        Ok(Admin::new(&self.reachable(settings), "sms-operator")?.observed(Arc::new(counted)))
+        let admin = Admin::new(&self.reachable(settings), "sms-operator")?;
+        Ok(admin.intercepted(Arc::clone(&self.interceptor)))
     }
 
     fn reachable(&self, settings: &Settings) -> Settings {
@@ -197,12 +195,19 @@ mod tests {
     use kafka::Source;
 
     use super::*;
-    use crate::controller::fixtures::{pipeline, validated};
+    use crate::{
+        controller::fixtures::{pipeline, validated},
+        metrics::Metrics,
+    };
 
     fn named(name: &str) -> ValidatedKafka {
         let mut pipeline = pipeline();
         pipeline.metadata.name = Some(name.to_owned());
         validated(&pipeline).kafka
+    }
+
+    fn brokers() -> Brokers {
+        Brokers::new(Vec::new(), Arc::new(Metrics::default()))
     }
 
     fn clients(brokers: &Brokers) -> usize {
@@ -211,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn pipelines_with_the_same_settings_share_a_client_until_the_last_is_gone() {
-        let brokers = Brokers::default();
+        let brokers = brokers();
         for name in ["one", "two"] {
             brokers.admin(&named(name)).expect("a client");
         }
@@ -224,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rotated_password_makes_a_new_client_and_the_old_one_is_dropped() {
-        let brokers = Brokers::default();
+        let brokers = brokers();
         let mut kafka = named("one");
         brokers.admin(&kafka).expect("a client");
         kafka.settings.security.password = Some(Source::Value("rotated".to_owned()));

@@ -112,7 +112,7 @@ impl Pipeline {
             text,
             current,
             carried_out: None,
-            brokers: Arc::new(Brokers::new(replaced, metrics.clone())),
+            brokers: Arc::new(Brokers::new(replaced, Arc::new(metrics.clone()))),
             topics: None,
             topics_due: Instant::now(),
             lag_interval: Duration::from_secs(settings.lag_interval_seconds),

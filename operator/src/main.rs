@@ -94,7 +94,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             made: Made::default(),
             secrets_seen: secrets::Seen::default(),
             rotations: Rotations::default(),
-            brokers: Brokers::new(Vec::new(), metrics.clone()),
+            brokers: Brokers::new(Vec::new(), Arc::new(metrics.clone())),
             backoff: Backoff::default(),
             events: Events::new(client.clone(), identity),
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },

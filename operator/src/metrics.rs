@@ -1,7 +1,8 @@
 //! What the operator counts.
 
-use std::{sync::atomic::AtomicI64, time::Duration};
+use std::{any::Any, sync::atomic::AtomicI64, time::Duration};
 
+use kafka::{Call, Interceptor, Said};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -128,12 +129,6 @@ impl Metrics {
         self.reconcile_seconds.observe(duration.as_secs_f64());
     }
 
-    /// A call to the brokers has ended.
-    pub fn kafka_called(&self, call: &'static str, succeeded: bool) {
-        let outcome = if succeeded { CallOutcome::succeeded } else { CallOutcome::failed };
-        self.kafka_calls.get_or_create(&KafkaCallLabels { call, outcome }).inc();
-    }
-
     /// A reconcile ended in an error of this class.
     pub fn reconcile_failed(&self, class: &'static str) {
         self.reconciled(ReconcileResult::failed);
@@ -174,5 +169,14 @@ impl Metrics {
             let labels = ReplicaLabels { namespace: namespace.to_owned(), pipeline: pipeline.to_owned(), component };
             self.replicas.remove(&labels);
         }
+    }
+}
+
+/// Counts the calls to the brokers.
+impl Interceptor for Metrics {
+    fn after<'a>(&'a self, call: &'a Call, said: Result<&'a mut (dyn Any + Send), &'a kafka::Error>) -> Said<'a> {
+        let outcome = if said.is_ok() { CallOutcome::succeeded } else { CallOutcome::failed };
+        self.kafka_calls.get_or_create(&KafkaCallLabels { call: call.name, outcome }).inc();
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -1,5 +1,6 @@
 mod configs;
 mod gather;
+mod intercept;
 mod known;
 mod log;
 
@@ -18,6 +19,7 @@ use rdkafka::{
 };
 
 use gather::{Gathering, Questions};
+use intercept::Through;
 use known::Known;
 
 use crate::{
@@ -29,8 +31,12 @@ use crate::{
 
 pub use configs::{Config, Configurable};
 pub(crate) use gather::Found;
+pub use intercept::{Call, Interceptor, Said};
 pub use log::Entry;
 
+const CREATE_PARTITIONS: &str = "CreatePartitions";
+const CREATE_TOPICS: &str = "CreateTopics";
+const DELETE_TOPICS: &str = "DeleteTopics";
 const DESCRIBE_TOPICS: &str = "DescribeTopics";
 /// For how long a topic counts as it is that [`Admin::known_topics`] gives.
 const TOPICS_AGE: Duration = Duration::from_secs(15);
@@ -38,9 +44,6 @@ const TOPICS_AGE: Duration = Duration::from_secs(15);
 const TOPICS_AT_ONCE: usize = 1000;
 /// How long a broker may take to answer one admin call.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Is told of each call that has ended: its name in the protocol, and whether it succeeded.
-pub type Observer = Arc<dyn Fn(&'static str, bool) + Send + Sync>;
 
 /// Kafka's admin calls. Cheap to clone; clones share one connection.
 #[derive(Clone)]
@@ -56,7 +59,7 @@ pub struct Admin {
     reading: Arc<Gathering<String, Arc<Vec<Entry>>>>,
     logs: Arc<tokio::sync::Mutex<log::Logs>>,
     producer: Arc<Mutex<Option<FutureProducer>>>,
-    observer: Observer,
+    interceptor: Arc<dyn Interceptor>,
     /// Why there is no connection, from the last failure until the next success. librdkafka tells a cause that does not
     /// change only now and then.
     cause: Arc<Mutex<Option<Cause>>>,
@@ -96,15 +99,15 @@ impl Admin {
             reading: Arc::default(),
             logs: Arc::default(),
             producer: Arc::default(),
-            observer: Arc::new(|_, _| {}),
+            interceptor: Arc::new(Through),
             cause: Arc::default(),
         })
     }
 
-    /// The same client, telling `observer` of each call.
+    /// The same client, whose calls go through `interceptor`.
     #[must_use]
-    pub fn observed(self, observer: Observer) -> Self {
-        Self { observer, ..self }
+    pub fn intercepted(self, interceptor: Arc<dyn Interceptor>) -> Self {
+        Self { interceptor, ..self }
     }
 
     /// The topics of `names` that exist. Never creates one, whatever the broker's auto-creation says.
@@ -139,8 +142,9 @@ impl Admin {
     async fn ask_gathered_topics(&self, names: &[String]) -> Result<Found<String, TopicDescription>, Error> {
         let mut found = BTreeMap::new();
         for names in names.chunks(TOPICS_AT_ONCE).map(<[_]>::to_vec) {
+            let about = names.clone();
             let ask = move |client: &_| native::describe_topics(client, &names, TIMEOUT);
-            found.append(&mut self.blocking(DESCRIBE_TOPICS, ask).await?);
+            found.append(&mut self.blocking(DESCRIBE_TOPICS, about, ask).await?);
         }
         Ok(found)
     }
@@ -155,34 +159,45 @@ impl Admin {
                 topic.config.iter().fold(new, |new, (name, value)| new.set(name, value))
             })
             .collect();
-        let results = self.client.create_topics(&new, &options()).await;
-        self.forget(topics.iter().map(|topic| topic.name.clone()).collect());
-        self.explained("CreateTopics", each_topic("CreateTopics", results, &[RDKafkaErrorCode::TopicAlreadyExists]))
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let create = async {
+            let results = self.client.create_topics(&new, &options()).await;
+            each_topic(CREATE_TOPICS, results, &[RDKafkaErrorCode::TopicAlreadyExists])
+        };
+        let created = self.made(CREATE_TOPICS, &names, create).await;
+        self.forget(names);
+        created
     }
 
     /// Grows a topic to `partitions` in all. Kafka refuses to shrink one.
     pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
         let count = usize::try_from(partitions).unwrap_or_default();
-        let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
+        let grow = async {
+            let results = self.client.create_partitions(&[NewPartitions::new(name, count)], &options()).await;
+            each_topic(CREATE_PARTITIONS, results, &[])
+        };
+        let grown = self.made(CREATE_PARTITIONS, [name], grow).await;
         self.forget(vec![name.to_owned()]);
-        self.explained("CreatePartitions", each_topic("CreatePartitions", results, &[]))
+        grown
     }
 
     /// Deletes topics with everything in them; one that is gone already is no error.
     pub async fn delete_topics(&self, names: &[String]) -> Result<(), Error> {
         let doomed: Vec<&str> = names.iter().map(String::as_str).collect();
-        let results = self.client.delete_topics(&doomed, &options()).await;
+        let delete = async {
+            let results = self.client.delete_topics(&doomed, &options()).await;
+            each_topic(DELETE_TOPICS, results, &[RDKafkaErrorCode::UnknownTopicOrPartition])
+        };
+        let deleted = self.made(DELETE_TOPICS, names, delete).await;
         self.forget(names.to_vec());
-        self.explained(
-            "DeleteTopics",
-            each_topic("DeleteTopics", results, &[RDKafkaErrorCode::UnknownTopicOrPartition]),
-        )
+        deleted
     }
 
     /// First, committed and end offsets of a group in every given partition.
     pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
         let groups = Arc::clone(&self.groups);
-        self.blocking("ListOffsets", move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
+        let about = vec![group.clone()];
+        self.blocking("ListOffsets", about, move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
     }
 
     /// Topics were changed by us.
@@ -196,19 +211,21 @@ impl Admin {
     async fn blocking<T: Send + 'static>(
         &self,
         call: &'static str,
+        about: Vec<String>,
         work: impl FnOnce(&AdminClient<DefaultClientContext>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let client = Arc::clone(&self.client);
-        let result = match tokio::task::spawn_blocking(move || work(&client)).await {
-            Ok(result) => result,
-            Err(error) => Err(Error::Call { call, reason: error.to_string() }),
+        let working = async {
+            match tokio::task::spawn_blocking(move || work(&client)).await {
+                Ok(result) => result,
+                Err(error) => Err(Error::Call { call, reason: error.to_string() }),
+            }
         };
-        self.explained(call, result)
+        self.made(call, about, working).await
     }
 
     /// A call that has ended; one that found no connection with the cause in place of "timed out".
-    fn explained<T>(&self, call: &'static str, result: Result<T, Error>) -> Result<T, Error> {
-        (self.observer)(call, result.is_ok());
+    fn explained<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let mut known = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         let logged = native::logged_cause(&self.client);
         match result {

@@ -16,7 +16,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-pub use admin::{Admin, Config, Configurable, Entry, NewTopic, Observer};
+pub use admin::{Admin, Call, Config, Configurable, Entry, Interceptor, NewTopic, Said};
 pub use metadata::metadata;
 pub use native::TopicDescription;
 pub use offsets::PartitionOffsets;

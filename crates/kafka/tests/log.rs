@@ -3,6 +3,7 @@
 //! Needs what `cargo xtask test` prepares: Java, and Kafka in the cache (it is fetched when it is not there).
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use devstack::{Cache, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Silent};
-use kafka::{Admin, Error, NewTopic, Settings};
+use kafka::{Admin, Call, Error, Interceptor, NewTopic, Said, Settings};
 
 /// More than a call may take: the time for an answer, and that for one connection after another.
 const BOUND: Duration = Duration::from_secs(15);
@@ -55,19 +56,26 @@ async fn whoever_has_written_reads_everything_that_was_written_before() {
     assert_eq!(offsets, [1, 2], "the last one under each key");
 }
 
+/// Counts how often records are fetched.
+#[derive(Default)]
+struct Fetches(AtomicU32);
+
+impl Interceptor for Fetches {
+    fn after<'a>(&'a self, call: &'a Call, _said: Result<&'a mut (dyn Any + Send), &'a Error>) -> Said<'a> {
+        self.0.fetch_add(u32::from(call.name == "Fetch"), Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_new_is_not_fetched_again_and_a_topic_that_was_made_anew_is() {
     let broker = Broker::start();
     broker.create("log").await;
-    let fetches = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&fetches);
-    let count = move |call: &'static str, _: bool| {
-        counted.fetch_add(u32::from(call == "Fetch"), Ordering::Relaxed);
-    };
-    let admin = broker.admin.clone().observed(Arc::new(count));
+    let fetches = Arc::new(Fetches::default());
+    let admin = broker.admin.clone().intercepted(fetches.clone());
     let keys = async || {
         let read = admin.read_log("log").await.expect("a log");
-        (read.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), fetches.load(Ordering::Relaxed))
+        (read.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), fetches.0.load(Ordering::Relaxed))
     };
     admin.append_to_log("log", "a", Some("1")).await.expect("it is written");
     assert_eq!(keys().await, (vec!["a".to_owned()], 1));

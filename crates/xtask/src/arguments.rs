@@ -103,6 +103,10 @@ pub struct TestArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub soak_seconds: u32,
 
+    /// Disturb every call of the operator in every way, not only a sample of them; takes about half an hour more
+    #[arg(long)]
+    pub campaign: bool,
+
     /// Passed to `cargo test`, for instance `-p sms-api` or a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,

@@ -50,6 +50,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     command.env("DEVSTACK_HELM", installed.helm.program()).env("DEVSTACK_BIN_DIR", &programs);
     command.env("DEVSTACK_SCHEMATHESIS", installed.schemathesis.packages());
     command.env("SOAK_SECONDS", arguments.soak_seconds.to_string());
+    command.env("CAMPAIGN", if arguments.campaign { "whole" } else { "sample" });
     command.env("RUST_TEST_THREADS", arguments.rust_test_threads.to_string());
     let outcome = run_tests(&command, &mut stop);
     drop(servers);

@@ -78,7 +78,8 @@ impl Admin {
     ) -> Result<(), Error> {
         let altered: Vec<_> = changes.keys().cloned().collect();
         let alter = move |client: &_| native::alter_configs(client, &changes, TIMEOUT);
-        let result = self.blocking("IncrementalAlterConfigs", alter).await;
+        let about = altered.iter().map(ToString::to_string).collect();
+        let result = self.blocking("IncrementalAlterConfigs", about, alter).await;
         self.known_configs.forget(altered, Instant::now());
         result
     }
@@ -101,11 +102,12 @@ impl Admin {
             resources.into_iter().partition(|resource| matches!(resource, Configurable::Broker(_)));
         let mut found = BTreeMap::new();
         for asked in others.chunks(self.known_configs.at_once()).chain(brokers.chunks(1)).map(<[_]>::to_vec) {
+            let about = asked.iter().map(ToString::to_string).collect();
             let describe = move |client: &_| {
                 let told = native::describe_configs(client, &asked, TIMEOUT)?;
                 Ok(asked.into_iter().zip(told).collect::<Vec<_>>())
             };
-            for (resource, told) in self.blocking(DESCRIBE, describe).await? {
+            for (resource, told) in self.blocking(DESCRIBE, about, describe).await? {
                 found.insert(resource, told.map(|config| self.shared.copy(config)));
             }
         }

@@ -81,10 +81,14 @@ impl Admin {
         let producer = self.log_producer()?;
         let record = FutureRecord::to(topic).partition(0).key(key);
         let record = value.into_iter().fold(record, FutureRecord::payload);
-        let written = producer.send(record, TIMEOUT).await.map_err(|(error, _)| failure(&error, PRODUCE, topic));
+        let write = async {
+            let sent = producer.send(record, TIMEOUT).await;
+            sent.map(drop).map_err(|(error, _)| failure(&error, PRODUCE, topic))
+        };
+        let written = self.made(PRODUCE, [topic, key], write).await;
         // Whoever reads after its own record asks anew which topic it is.
         self.known_topics.forget([topic.to_owned()], Instant::now());
-        self.explained(PRODUCE, written.map(drop))
+        written
     }
 
     async fn read_gathered(&self, questions: Questions<String, Arc<Vec<Entry>>>) {
@@ -112,7 +116,7 @@ impl Admin {
         let mut log = if is_continued { known } else { Log { topic_id, ..Log::default() } };
         if log.next < end {
             let (settings, topic) = (Arc::clone(&self.settings), topic.to_owned());
-            log = self.blocking(FETCH, move |_| fetch(&settings, &topic, log)).await?;
+            log = self.blocking(FETCH, vec![topic.clone()], move |_| fetch(&settings, &topic, log)).await?;
             // Nothing but what compaction has left out lies before the end.
             log.next = log.next.max(end);
         }
@@ -128,7 +132,7 @@ impl Admin {
         loop {
             let asked = vec![place.clone()];
             let ask = move |client: &_| native::list_offsets(client, &asked, Offset::End, TIMEOUT);
-            match self.blocking(LIST_OFFSETS, ask).await {
+            match self.blocking(LIST_OFFSETS, vec![place.0.clone()], ask).await {
                 Err(Error::Call { .. }) if Instant::now() + AGAIN < deadline => {
                     tokio::time::sleep(AGAIN).await;
                     self.describe_topics(vec![place.0.clone()]).await?;
