@@ -239,10 +239,12 @@ impl Trial<'_> {
             }
             let old = self.old_pipeline();
             let (is_current, pipeline) = (old.is_none(), old.unwrap_or(current));
-            let changes = self.calls.changes();
+            let (changes, has_struck) = (self.calls.changes(), self.calls.has_struck());
             self.rounds += 1;
             let ended = controller::reconcile(Arc::new(pipeline), Arc::clone(&process.context)).await;
-            let is_done = ended.is_ok() && is_current && self.calls.changes() == changes;
+            // What was told something else than how it is looks again within a minute.
+            let is_undisturbed = is_current && self.calls.has_struck() == has_struck;
+            let is_done = ended.is_ok() && is_undisturbed && self.calls.changes() == changes;
             last = format!("{ended:?}");
             if is_done && api.get_opt(&name).await.expect("the API server answers").is_some_and(|now| is_settled(&now))
             {
