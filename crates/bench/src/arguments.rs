@@ -2,12 +2,14 @@
 
 mod end_to_end;
 mod ingest;
+mod operator;
 mod processing;
 
 use clap::{Parser, Subcommand};
 
 pub use end_to_end::EndToEndArguments;
 pub use ingest::IngestArguments;
+pub use operator::OperatorArguments;
 pub use processing::ProcessingArguments;
 
 /// Measures the product on this machine.
@@ -28,6 +30,8 @@ pub enum Command {
     Processing(ProcessingArguments),
     /// How long a message takes from accepted to final, and how many a second go all the way without a growing backlog
     EndToEnd(EndToEndArguments),
+    /// How many pipelines the operator copes with: how soon all are ready, and what they cost while nothing changes
+    Operator(OperatorArguments),
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod ingest;
 mod load;
 mod message;
 mod number;
+mod operator;
 mod processes;
 mod processing;
 mod report;
@@ -42,6 +43,7 @@ async fn main() -> ExitCode {
             Command::Ingest(arguments) => ingest::run(&arguments).await,
             Command::Processing(arguments) => processing::run(&arguments).await,
             Command::EndToEnd(arguments) => end_to_end::run(&arguments).await,
+            Command::Operator(arguments) => operator::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

@@ -1,4 +1,4 @@
-//! A real Kubernetes control plane on loopback: etcd, API server and controller manager.
+//! A real Kubernetes control plane on loopback: etcd, API server and, unless it is left out, controller manager.
 //!
 //! No scheduler and no node, so Pods are made and stay Pending. Custom resource definitions and
 //! namespaces are the caller's business.
@@ -43,11 +43,24 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts it in `folder`, with an empty etcd, and returns when it serves and the controllers work.
     pub fn start(binaries: &KubernetesBinaries, folder: &Path) -> Result<ControlPlane, Error> {
+        ControlPlane::start_with(binaries, folder, Controllers::Run)
+    }
+
+    /// Like [`ControlPlane::start`], without the controller manager: nobody but its clients writes.
+    pub fn start_without_controllers(binaries: &KubernetesBinaries, folder: &Path) -> Result<ControlPlane, Error> {
+        ControlPlane::start_with(binaries, folder, Controllers::Absent)
+    }
+
+    fn start_with(
+        binaries: &KubernetesBinaries,
+        folder: &Path,
+        controllers: Controllers,
+    ) -> Result<ControlPlane, Error> {
         let claim = Claim::on(folder)?;
         let folder = claim.folder().to_owned();
         let mut attempt = 1;
         loop {
-            match start_servers(binaries, &claim) {
+            match start_servers(binaries, &claim, controllers) {
                 Ok(servers) => {
                     let (kubeconfig, kubectl) = (folder.join("kubeconfig"), binaries.program("kubectl"));
                     return Ok(ControlPlane { servers, kubeconfig, kubectl, _claim: claim });
@@ -83,7 +96,14 @@ impl Drop for ControlPlane {
     }
 }
 
-fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<Vec<Server>, Error> {
+/// Whether the controller manager runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Controllers {
+    Run,
+    Absent,
+}
+
+fn start_servers(binaries: &KubernetesBinaries, claim: &Claim, controllers: Controllers) -> Result<Vec<Server>, Error> {
     let folder = claim.folder();
     let plan = components::Plan {
         folder,
@@ -112,6 +132,9 @@ fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<Vec<Ser
     api_server.wait_until(READY_WITHIN, |_| listens(plan.api_port))?;
     // The certificate is there before the port is.
     api_server.wait_until(READY_WITHIN, |_| kubectl(&["get", "--raw", "/readyz"]))?;
+    if controllers == Controllers::Absent {
+        return Ok(vec![api_server, etcd]);
+    }
     let mut controllers =
         start("kube-controller-manager", plan.controller_manager(&binaries.program("kube-controller-manager")))?;
     // Made by a controller, and without it the API server refuses Pods.
