@@ -182,7 +182,12 @@ impl Admin {
     /// First, committed and end offsets of a group in every given partition.
     pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
         let groups = Arc::clone(&self.groups);
-        self.blocking("ListOffsets", move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
+        let turn = groups.turn(TIMEOUT).await?;
+        let ask = move |client: &_| {
+            let _turn = turn;
+            groups.offsets(client, &group, &partitions, TIMEOUT)
+        };
+        self.blocking("ListOffsets", ask).await
     }
 
     /// Topics were changed by us.
