@@ -48,10 +48,11 @@ pub async fn run(arguments: &OperatorArguments) -> anyhow::Result<()> {
     let ready = cluster.follow();
 
     let began = Instant::now();
-    let operator = Operator::start(&place.folder().join("operator"), &control_plane.kubeconfig()).await?;
+    let mut operator = Operator::start(&place.folder().join("operator"), &control_plane.kubeconfig()).await?;
     println!("the operator runs as process {}", operator.pid());
     let mut half = None;
     while ready.get() < arguments.pipelines {
+        operator.ensure_it_runs()?;
         ensure!(began.elapsed() < READY_WITHIN, "{} pipelines are ready after {READY_WITHIN:?}", ready.get());
         half = half.or((ready.get() * 2 >= arguments.pipelines).then(|| began.elapsed()));
         tokio::time::sleep(POLL).await;

@@ -37,7 +37,7 @@ impl Report {
         targets::judge(self)
     }
 
-    /// Describes in Kafka for each time that all pipelines were looked at.
+    /// Calls that describe topics for each time that all pipelines were looked at.
     fn describes(&self) -> f64 {
         self.steady.counts.describes_per_resync(self.pipelines)
     }

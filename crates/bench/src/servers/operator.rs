@@ -36,6 +36,14 @@ impl Operator {
         Ok(connection.body())
     }
 
+    /// An error if it has ended by itself, as one does that has lost its Lease.
+    pub fn ensure_it_runs(&mut self) -> anyhow::Result<()> {
+        match self.server.exited() {
+            Some(status) => Err(self.server.failure(&format!("ended by itself ({status})")).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.server.pid()

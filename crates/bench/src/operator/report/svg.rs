@@ -17,7 +17,7 @@ pub fn draw(report: &Report) -> String {
         "Seconds from the operator's start",
         &[row("half of them are ready", convergence.half_seconds, None), row("all are", convergence.seconds, None)],
     );
-    let reconciles = format!("{} minutes without a change", steady.minutes);
+    let reconciles = format!("{} min without a change", steady.minutes);
     let (p50, p99) = (steady.counts.reconcile_ms(0.5), steady.counts.reconcile_ms(0.99));
     picture.section("Reconcile in ms: p50 within p99", &[latency_row(reconciles, p50, p99, Vec::new())]);
     picture.section(
@@ -27,10 +27,11 @@ pub fn draw(report: &Report) -> String {
             row("at the end", steady.memory.resident_mb, None),
         ],
     );
-    let describes = row("describes", report.describes(), Some((describes_at_most(report.pipelines), "topics ÷ 100")));
-    picture.section("Describes in Kafka per look at all pipelines", &[describes]);
+    let describes =
+        row("DescribeTopics", report.describes(), Some((describes_at_most(report.pipelines), "topics ÷ 100")));
+    picture.section("Calls to Kafka per look at all pipelines", &[describes]);
     let (reads, writes) = (steady.counts.all_reads(), steady.counts.all_writes());
-    let title = format!("Requests to the API server in {} minutes without a change", steady.minutes);
+    let title = format!("Requests to the API server in {} min without a change", steady.minutes);
     picture.section(&title, &[row("reads", reads, None), row("writes", writes, None)]);
     picture.caption(&caption(report));
     picture.finish()
@@ -49,7 +50,7 @@ fn row(title: &str, value: f64, bound: Option<(f64, &'static str)>) -> Row {
 fn caption(report: &Report) -> String {
     format!(
         "{} pipelines of 4 topics with 1 partition each. {}",
-        number(report.pipelines.into()),
+        report.pipelines,
         report.conditions.caption("everything together"),
     )
 }

@@ -13,19 +13,19 @@ use crate::{
 /// All of it, several tables under each other.
 pub fn draw(report: &Report) -> String {
     let (convergence, steady) = (&report.convergence, &report.steady);
-    let measured = format!("{} pipelines of 4 topics with 1 partition each, ", number(report.pipelines.into()));
+    let measured = format!("{} pipelines of 4 topics with 1 partition each, ", report.pipelines);
     let mut text = measured + &table::conditions(&report.conditions, "operator, API server, etcd, Kafka and stand-in");
     let (half, all) = (number(convergence.half_seconds), number(convergence.seconds));
     let _ = write!(text, "\nready: half after {half} s, all after {all} s; ");
-    let _ = writeln!(text, "{} of them at the end", number(steady.ready.into()));
+    let _ = writeln!(text, "{} of them at the end", steady.ready);
     let (cpu, minutes) = (number(steady.cpu_seconds), steady.minutes);
-    let _ = writeln!(text, "CPU time of the operator in {minutes} minutes: {cpu} s\n");
+    let _ = writeln!(text, "CPU time of the operator in {minutes} min: {cpu} s\n");
     let head = ["", "reconciles", "failed", "p50 ms", "p99 ms", "reads", "writes", "for Leases", "MB", "MB at most"];
     text += &columns(
         &head,
         &[
             row("until all were ready", &convergence.reconciles, convergence.memory),
-            row(&format!("{minutes} minutes without a change"), &steady.counts, steady.memory),
+            row(&format!("{minutes} min without a change"), &steady.counts, steady.memory),
         ],
     );
     for (title, counts) in [
@@ -73,8 +73,8 @@ mod tests {
         check_lines(
             &draw(&complete()),
             &[
-                "ready: half after 30.00 s, all after 60.00 s; 50.00 of them at the end",
-                "10 minutes without a change 100 10 10.00 100 4 3 5 100 150",
+                "ready: half after 30.00 s, all after 60.00 s; 50 of them at the end",
+                "10 min without a change 100 10 10.00 100 4 3 5 100 150",
                 "calls to Kafka meanwhile: DescribeTopics 8",
                 "writes meanwhile: APPLY services 3",
                 "memory of the operator at most, MB < 200 150 met",

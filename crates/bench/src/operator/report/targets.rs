@@ -22,12 +22,12 @@ pub fn describes_at_most(pipelines: u32) -> f64 {
 pub fn judge(report: &Report) -> Vec<Target> {
     let one = |figure: f64| Spread::of([figure]);
     let steady = &report.steady;
-    let writes = format!("requests that write in {} minutes", steady.minutes);
+    let writes = format!("requests that write in {} min", steady.minutes);
     vec![
         Target::of(&writes, Bound::AtMost(0.0), one(steady.counts.all_writes())),
         Target::of("memory of the operator at most, MB", Bound::Below(MEMORY_BELOW), one(steady.memory.peak_mb)),
         Target::of(
-            "describes in Kafka per look at all pipelines",
+            "DescribeTopics per look at all pipelines",
             Bound::AtMost(describes_at_most(report.pipelines)),
             one(report.describes()),
         ),
@@ -44,7 +44,7 @@ mod tests {
         let report = complete();
         check(&judge(&report), "requests that write", Some(3.0), Outcome::Missed);
         check(&judge(&report), "memory of the operator", Some(150.0), Outcome::Met);
-        check(&judge(&report), "describes in Kafka", Some(4.0), Outcome::Missed);
+        check(&judge(&report), "DescribeTopics", Some(4.0), Outcome::Missed);
         assert_eq!((describes_at_most(50), describes_at_most(1000)), (2.0, 40.0));
     }
 }
