@@ -35,7 +35,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::Patch,
     runtime::{
-        controller::Action,
+        controller::{Action, Config},
         reflector::{ObjectRef, Store},
     },
 };
@@ -65,6 +65,9 @@ use validate::DefaultImages;
 /// How soon a pipeline that is as wanted is looked at again, up to a quarter sooner: what no watch tells of is found by
 /// then.
 const RESYNC: Duration = Duration::from_mins(1);
+/// How many rounds run at once. Each holds an answer of the API server or of Kafka for at most seconds, and an operator that
+/// begins has a round due for every pipeline.
+const ROUNDS_AT_ONCE: u16 = 64;
 /// How long reconciles may take to end after the shutdown was requested.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -358,6 +361,7 @@ pub async fn run(
     let reconciling = watches::own_all(controller, &context, namespace)
         .reconcile_on(told(scaled))
         .reconcile_on(secrets::changes(Arc::clone(&context)))
+        .with_config(Config::default().concurrency(ROUNDS_AT_ONCE))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {

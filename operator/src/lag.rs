@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use kafka::PartitionOffsets;
 use kube::ResourceExt;
 use tokio::time::MissedTickBehavior;
@@ -56,24 +57,40 @@ pub async fn watch(
             brokers.forget(namespace, name);
         }
         known = present;
-        // All at once: a broker that hangs delays no other.
-        let mut observed = Vec::with_capacity(pipelines.len());
-        for pipeline in &pipelines {
-            observed.push(observe(pipeline, brokers, metrics, scaler));
+        // Spread over the interval, each told as soon as it is known; a broker that hangs delays no other.
+        let mut looks = FuturesUnordered::new();
+        for (pipeline, start) in pipelines.iter().zip(starts(pipelines.len(), interval)) {
+            looks.push(observe(pipeline, start, brokers, metrics, scaler));
         }
-        let observed = futures::future::join_all(observed);
-        let Some(looks) = shutdown.run_until_cancelled(observed).await else { return };
-        pipelines
-            .iter()
-            .zip(looks)
-            .filter(|(_, look)| *look == Look::Changed)
-            .for_each(|(pipeline, _)| news(News::Decided(pipeline)));
+        let told = async {
+            while let Some((pipeline, look)) = looks.next().await {
+                if look == Look::Changed {
+                    news(News::Decided(pipeline));
+                }
+            }
+        };
+        if shutdown.run_until_cancelled(told).await.is_none() {
+            return;
+        }
     }
 }
 
-async fn observe(pipeline: &SmsPipeline, brokers: &Brokers, metrics: &Metrics, scaler: &Scaler<impl Fleet>) -> Look {
+/// How long after the beginning of an interval each of so many pipelines is looked at.
+fn starts(count: usize, interval: Duration) -> impl Iterator<Item = Duration> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    (0..count).map(move |number| interval / count * number)
+}
+
+async fn observe<'a>(
+    pipeline: &'a SmsPipeline,
+    start: Duration,
+    brokers: &Brokers,
+    metrics: &Metrics,
+    scaler: &Scaler<impl Fleet>,
+) -> (&'a SmsPipeline, Look) {
+    tokio::time::sleep(start).await;
     let offsets = offsets(pipeline, brokers, metrics).await;
-    scaler.look(pipeline, offsets).await
+    (pipeline, scaler.look(pipeline, offsets).await)
 }
 
 /// How far the processors are; an error says why that is not known.
@@ -103,4 +120,22 @@ async fn offsets(
         tracing::debug!(pipeline = name, namespace, why, "lag is unknown");
     }
     offsets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(count: usize, expected: &[u64]) {
+        let expected: Vec<_> = expected.iter().copied().map(Duration::from_millis).collect();
+        assert_eq!(starts(count, Duration::from_secs(10)).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn looks_are_spread_over_the_interval_and_a_single_pipeline_does_not_wait() {
+        check(0, &[]);
+        check(1, &[0]);
+        check(4, &[0, 2500, 5000, 7500]);
+    }
 }

@@ -3,6 +3,7 @@
 mod autoscale;
 mod end_to_end;
 mod ingest;
+mod operator;
 mod processing;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 pub use autoscale::AutoscaleArguments;
 pub use end_to_end::EndToEndArguments;
 pub use ingest::IngestArguments;
+pub use operator::OperatorArguments;
 pub use processing::ProcessingArguments;
 
 /// Measures the product on this machine.
@@ -32,6 +34,8 @@ pub enum Command {
     EndToEnd(EndToEndArguments),
     /// How the number of processors follows a constant load, a step, a burst and silence
     Autoscale(AutoscaleArguments),
+    /// How many pipelines the operator copes with: how soon all are ready, and what they cost while nothing changes
+    Operator(OperatorArguments),
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod ingest;
 mod load;
 mod message;
 mod number;
+mod operator;
 mod processes;
 mod processing;
 mod report;
@@ -44,6 +45,7 @@ async fn main() -> ExitCode {
             Command::Processing(arguments) => processing::run(&arguments).await,
             Command::EndToEnd(arguments) => end_to_end::run(&arguments).await,
             Command::Autoscale(arguments) => autoscale::run(&arguments).await,
+            Command::Operator(arguments) => operator::run(&arguments).await,
         }
     });
     let outcome = tokio::select! {

@@ -20,6 +20,8 @@ pub enum Program {
     Postgres,
     /// The broker.
     Kafka,
+    /// The control plane.
+    Operator,
     /// This program.
     LoadGenerator,
     /// Everything else on the machine, the kernel's own threads and interrupts included.
@@ -57,6 +59,7 @@ impl Program {
             Program::Processor => "processor",
             Program::Postgres => "PostgreSQL",
             Program::Kafka => "Kafka",
+            Program::Operator => "operator",
             Program::LoadGenerator => "load generator",
             Program::Others => "others",
         }

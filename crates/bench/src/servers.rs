@@ -1,5 +1,6 @@
 //! What is measured, as child processes: PostgreSQL with fsync, Kafka, sms-api and the processor.
 
+mod operator;
 mod processor;
 mod sms_api;
 
@@ -16,8 +17,8 @@ use std::{
 
 use anyhow::Context;
 use devstack::{
-    Cache, Claim, Durability, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, Postgres, PostgresBinaries,
-    PostgresSettings, Server, Silent,
+    Cache, Claim, ControlPlane, Durability, JavaTuning, Kafka, KafkaBinaries, KafkaSettings, KubernetesBinaries,
+    Postgres, PostgresBinaries, PostgresSettings, Server, Silent,
 };
 use sqlx::postgres::PgConnectOptions;
 
@@ -27,6 +28,7 @@ use crate::{
     processes::{Program, Watched},
 };
 
+pub use operator::Operator;
 pub use processor::{DEFAULT_IN_FLIGHT, INSTANT_PROVIDER, Processor, ProcessorSettings};
 pub use sms_api::SmsApi;
 
@@ -56,6 +58,12 @@ impl Place {
         // Installed before we were started, so there is no progress to tell.
         let kafka = KafkaBinaries::install(&Cache::of_this_machine()?, &Silent)?;
         Ok(Kafka::start(&kafka, &KafkaSettings { folder, port: None, tuning: JavaTuning::AsShipped })?)
+    }
+
+    /// Starts etcd and an API server, empty, and no controller: Deployments get no Pods.
+    pub fn start_api_server(&self) -> anyhow::Result<ControlPlane> {
+        let binaries = KubernetesBinaries::install(&Cache::of_this_machine()?, &Silent)?;
+        Ok(ControlPlane::start_without_controllers(&binaries, &self.emptied("kubernetes")?)?)
     }
 
     /// Starts PostgreSQL with what is in its folder.

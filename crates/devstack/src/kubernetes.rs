@@ -1,4 +1,4 @@
-//! A real Kubernetes control plane on loopback: etcd, API server and controller manager.
+//! A real Kubernetes control plane on loopback: etcd, API server and, unless it is left out, controller manager.
 //!
 //! No scheduler and no node, so Pods are made and stay Pending. Custom resource definitions and
 //! namespaces are the caller's business.
@@ -34,7 +34,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub struct ControlPlane {
     /// In the order in which they stop: each before what it talks to.
-    controllers: Server,
+    controllers: Option<Server>,
     api_server: Server,
     etcd: Server,
     plan: components::Plan,
@@ -45,11 +45,25 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts it in `folder`, with an empty etcd, and returns when it serves and the controllers work.
     pub fn start(binaries: &KubernetesBinaries, folder: &Path) -> Result<ControlPlane, Error> {
+        ControlPlane::start_with(binaries, folder, Controllers::Run)
+    }
+
+    /// Like [`ControlPlane::start`], without the controller manager: nobody but its clients writes.
+    pub fn start_without_controllers(binaries: &KubernetesBinaries, folder: &Path) -> Result<ControlPlane, Error> {
+        ControlPlane::start_with(binaries, folder, Controllers::Absent)
+    }
+
+    fn start_with(
+        binaries: &KubernetesBinaries,
+        folder: &Path,
+        controllers: Controllers,
+    ) -> Result<ControlPlane, Error> {
         let claim = Claim::on(folder)?;
         let mut attempt = 1;
         loop {
-            match start_servers(binaries, &claim) {
-                Ok(([controllers, api_server, etcd], plan)) => {
+            match start_servers(binaries, &claim, controllers) {
+                Ok((servers, plan)) => {
+                    let Servers { controllers, api_server, etcd } = servers;
                     let binaries = binaries.clone();
                     return Ok(ControlPlane { controllers, api_server, etcd, plan, binaries, claim });
                 }
@@ -83,7 +97,7 @@ impl ControlPlane {
 
     /// Stops all of it.
     pub fn stop(&mut self) {
-        for server in [&mut self.controllers, &mut self.api_server, &mut self.etcd] {
+        for server in self.controllers.iter_mut().chain([&mut self.api_server, &mut self.etcd]) {
             server.stop();
         }
     }
@@ -96,7 +110,25 @@ impl Drop for ControlPlane {
     }
 }
 
-fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<([Server; 3], components::Plan), Error> {
+/// Whether the controller manager runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Controllers {
+    Run,
+    Absent,
+}
+
+/// What was started.
+struct Servers {
+    controllers: Option<Server>,
+    api_server: Server,
+    etcd: Server,
+}
+
+fn start_servers(
+    binaries: &KubernetesBinaries,
+    claim: &Claim,
+    controllers: Controllers,
+) -> Result<(Servers, components::Plan), Error> {
     let plan = components::Plan {
         folder: claim.folder().to_owned(),
         etcd_port: ports::free_port()?,
@@ -107,11 +139,14 @@ fn start_servers(binaries: &KubernetesBinaries, claim: &Claim) -> Result<([Serve
     let mut etcd = start(claim, "etcd", plan.etcd(&binaries.program("etcd")))?;
     etcd.wait_until(READY_WITHIN, |_| listens(plan.etcd_port))?;
     let api_server = start_api_server(binaries, &plan, claim)?;
+    if controllers == Controllers::Absent {
+        return Ok((Servers { controllers: None, api_server, etcd }, plan));
+    }
     let program = binaries.program("kube-controller-manager");
     let mut controllers = start(claim, "kube-controller-manager", plan.controller_manager(&program))?;
     // Made by a controller, and without it the API server refuses Pods.
     controllers.wait_until(READY_WITHIN, |_| kubectl(binaries, &plan, &["get", "serviceaccount", "default"]))?;
-    Ok(([controllers, api_server, etcd], plan))
+    Ok((Servers { controllers: Some(controllers), api_server, etcd }, plan))
 }
 
 fn start_api_server(binaries: &KubernetesBinaries, plan: &components::Plan, claim: &Claim) -> Result<Server, Error> {

@@ -197,7 +197,12 @@ impl Admin {
     pub async fn offsets(&self, group: String, partitions: Vec<(String, i32)>) -> Result<Vec<PartitionOffsets>, Error> {
         let groups = Arc::clone(&self.groups);
         let about = vec![group.clone()];
-        self.blocking("ListOffsets", about, move |client| groups.offsets(client, &group, &partitions, TIMEOUT)).await
+        let turn = groups.turn(TIMEOUT).await?;
+        let ask = move |client: &_| {
+            let _turn = turn;
+            groups.offsets(client, &group, &partitions, TIMEOUT)
+        };
+        self.blocking("ListOffsets", about, ask).await
     }
 
     /// Topics were changed by us.

@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     topic_partition_list::Offset,
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     Error, Settings,
@@ -18,6 +20,12 @@ use crate::{
 
 /// The request that `committed_offsets` sends, by its protocol name.
 const CALL: &str = "OffsetFetch";
+/// How many consumers are kept.
+const READERS: usize = 64;
+/// How many groups are asked for at once.
+const AT_ONCE: usize = 32;
+/// A group that was not asked for that long is not asked for any more.
+const UNASKED: Duration = Duration::from_mins(2);
 
 /// How far a consumer group has come in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +53,24 @@ impl PartitionOffsets {
 ///
 /// The admin call ListConsumerGroupOffsets would need one client for all groups, but librdkafka aborts the
 /// process when a call that asks a group's coordinator outlives the broker (librdkafka issue 4605, open in 2.12).
+///
+/// A consumer has four threads and more, so only so many are kept, and the others are made for one question.
 pub(crate) struct Groups {
     settings: Settings,
-    readers: Mutex<HashMap<String, Arc<BaseConsumer>>>,
+    readers: Mutex<Kept<Arc<BaseConsumer>>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Groups {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, readers: Mutex::default() }
+        Self { settings, readers: Mutex::new(Kept::new(READERS)), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Waits until one more question may be asked, which is so for as long as what is given is held.
+    pub(crate) async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = tokio::time::timeout(timeout, Arc::clone(&self.turns).acquire_owned()).await;
+        let reason = || format!("{AT_ONCE} others wait for their answers");
+        turn.ok().and_then(Result::ok).ok_or_else(|| Error::Call { call: CALL, reason: reason() })
     }
 
     pub(crate) fn offsets(
@@ -103,15 +121,46 @@ impl Groups {
     }
 
     fn reader(&self, group: &str) -> Result<Arc<BaseConsumer>, Error> {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = readers.get(group) {
-            return Ok(Arc::clone(reader));
+        let kept = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = kept().get(group, Instant::now()) {
+            return Ok(reader);
         }
         let mut config = self.settings.client_config("sms-operator-lag")?;
         config.set("group.id", group).set("enable.auto.commit", "false");
         let reader: Arc<BaseConsumer> = Arc::new(config.create().map_err(Error::Settings)?);
-        readers.insert(group.to_owned(), Arc::clone(&reader));
+        // One that goes waits for its threads, so it goes after the lock does.
+        let replaced = kept().keep(group, &reader, Instant::now());
+        drop(replaced);
         Ok(reader)
+    }
+}
+
+/// Readers that are kept for the next question, by group: those that came first, as long as they are asked. To keep the
+/// latest would keep none, because all groups are asked in turn.
+struct Kept<R> {
+    room: usize,
+    readers: HashMap<String, (R, Instant)>,
+}
+
+impl<R: Clone> Kept<R> {
+    fn new(room: usize) -> Self {
+        Self { room, readers: HashMap::new() }
+    }
+
+    fn get(&mut self, group: &str, now: Instant) -> Option<R> {
+        let (reader, asked) = self.readers.get_mut(group)?;
+        *asked = now;
+        Some(reader.clone())
+    }
+
+    /// Keeps a reader if there is room for it, and gives those whose groups nobody asks for any more.
+    fn keep(&mut self, group: &str, reader: &R, now: Instant) -> Vec<R> {
+        let unasked = self.readers.extract_if(|_, (_, asked)| now.duration_since(*asked) > UNASKED);
+        let unasked: Vec<R> = unasked.map(|(_, (reader, _))| reader).collect();
+        if self.readers.len() < self.room {
+            self.readers.insert(group.to_owned(), (reader.clone(), now));
+        }
+        unasked
     }
 }
 
@@ -143,5 +192,19 @@ mod tests {
     #[test]
     fn lag_is_never_negative() {
         check(0, Some(11), 10, 0);
+    }
+
+    #[test]
+    fn as_many_readers_are_kept_as_there_is_room_for_and_one_that_nobody_asks_makes_room() {
+        let (mut kept, begin) = (Kept::new(2), Instant::now());
+        for (group, reader) in [("a", 1), ("b", 2), ("c", 3)] {
+            assert_eq!(kept.get(group, begin), None);
+            assert!(kept.keep(group, &reader, begin).is_empty());
+        }
+        let later = begin + UNASKED;
+        assert_eq!((kept.get("a", later), kept.get("c", later)), (Some(1), None));
+        let latest = later + Duration::from_secs(1);
+        assert_eq!(kept.keep("c", &3, latest), [2]);
+        assert_eq!((kept.get("a", latest), kept.get("b", latest), kept.get("c", latest)), (Some(1), None, Some(3)));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use devstack::{
-    Cache, KafkaBinaries, PostgresBinaries,
+    Cache, KafkaBinaries, KubernetesBinaries, PostgresBinaries,
     prerequisites::{self, Purpose},
 };
 
@@ -20,12 +20,18 @@ use crate::{arguments::BenchArguments, screen::Screen, workspace};
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     let screen = Screen::new();
     let cache = Cache::of_this_machine()?;
-    prerequisites::ensure(Purpose::Run, &cache, &screen)?;
+    let of_operator = arguments.arguments.first().is_some_and(|benchmark| benchmark == "operator");
+    prerequisites::ensure(if of_operator { Purpose::Test } else { Purpose::Run }, &cache, &screen)?;
+    if of_operator {
+        KubernetesBinaries::install(&cache, &screen)?;
+    }
     PostgresBinaries::install(&cache, &screen)?;
     KafkaBinaries::install(&cache, &screen)?;
     screen.say("building for release with cargo, which takes minutes after a change");
-    let packages = ["-p", "bench", "-p", "sms-api", "-p", "sms-processor", "-p", "sms-operator"];
-    workspace::run(&workspace::cargo(["build", "--release", "--locked"].into_iter().chain(packages)))?;
+    let every = ["-p", "sms-api", "-p", "sms-processor", "-p", "sms-operator"];
+    let packages: &[_] = if of_operator { &["-p", "sms-operator"] } else { &every };
+    let build = ["build", "--release", "--locked", "-p", "bench"].iter().chain(packages);
+    workspace::run(&workspace::cargo(build))?;
 
     let program = workspace::programs()?.with_file_name("release").join("sms-bench");
     let error = Command::new(&program).args(&arguments.arguments).exec();
