@@ -5,7 +5,7 @@
 pub mod completions;
 pub mod diff;
 mod documents;
-mod placeholders;
+pub(crate) mod placeholders;
 pub mod render;
 pub mod validate;
 

@@ -13,7 +13,7 @@ mod messages;
 mod pod_options;
 mod processor;
 #[cfg(test)]
-mod rules;
+pub(crate) mod rules;
 mod status;
 
 use std::collections::BTreeSet;
@@ -159,7 +159,7 @@ pub struct Telemetry {
     #[x_kube(validation = Rule::new("self.startsWith('http://') || self.startsWith('https://')").message("otlpEndpoint must start with http:// or https://"))]
     #[schemars(length(max = 2048))]
     pub otlp_endpoint: Option<String>,
-    /// Share of requests that are traced, in percent.
+    /// Share of requests that are traced, in percent; it counts only with `otlpEndpoint`.
     #[serde(default = "default_sample_percent")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("samplePercent must be from 0 to 100"))]
     pub sample_percent: i32,

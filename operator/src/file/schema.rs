@@ -28,7 +28,9 @@ pub(super) fn prune_nulls(schema: &JSONSchemaProps, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
-                items.iter_mut().for_each(|item| prune_nulls(schema, item));
+                for item in items {
+                    prune_nulls(schema, item);
+                }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
