@@ -9,6 +9,7 @@ mod crashes;
 mod delivery;
 mod ingest;
 mod leadership;
+mod mutation;
 mod objects;
 mod ownership;
 mod providers;
