@@ -6,7 +6,7 @@ pub mod completions;
 pub mod diff;
 mod documents;
 pub mod explain;
-mod placeholders;
+pub(crate) mod placeholders;
 pub mod render;
 pub mod simulate;
 pub mod validate;

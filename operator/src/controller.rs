@@ -12,6 +12,8 @@ pub mod events;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod kinds;
+#[cfg(test)]
+mod mutation;
 pub mod names;
 mod ownership;
 pub mod reasons;

@@ -14,7 +14,7 @@ mod messages;
 mod pod_options;
 mod processor;
 #[cfg(test)]
-mod rules;
+pub(crate) mod rules;
 mod status;
 
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ pub use status::{AutoscalingStatus, LastDecision, SmsPipelineStatus, TopicStatus
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must have at most 40 characters of a-z, 0-9 and '-', the first a letter and the last no '-', because names of Services are made from it")
 )]
-#[x_kube(validation = Rule::new("!has(self.processor.autoscaling) || self.processor.autoscaling.maxReplicas <= self.kafka.topics.partitions").message("processor.autoscaling.maxReplicas must not be more than kafka.topics.partitions: a processor without a partition would do nothing"))]
+#[x_kube(validation = Rule::new("!has(self.processor.autoscaling) || self.processor.autoscaling.maxReplicas <= self.kafka.topics.partitions").message("spec.processor.autoscaling.maxReplicas must not be more than spec.kafka.topics.partitions: a processor without a partition would do nothing"))]
 #[serde(rename_all = "camelCase")]
 pub struct SmsPipelineSpec {
     /// Whether the operator changes nothing, neither objects nor topics, while it goes on to tell the status. The annotation
@@ -179,7 +179,7 @@ pub struct Telemetry {
     #[x_kube(validation = Rule::new("self.startsWith('http://') || self.startsWith('https://')").message("otlpEndpoint must start with http:// or https://"))]
     #[schemars(length(max = 2048))]
     pub otlp_endpoint: Option<String>,
-    /// Share of requests that are traced, in percent.
+    /// Share of requests that are traced, in percent; it counts only with `otlpEndpoint`.
     #[serde(default = "default_sample_percent")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 100").message("samplePercent must be from 0 to 100"))]
     pub sample_percent: i32,

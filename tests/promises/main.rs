@@ -12,6 +12,7 @@ mod delivery;
 mod disturbances;
 mod ingest;
 mod leadership;
+mod mutation;
 mod objects;
 mod ownership;
 mod providers;

@@ -1,6 +1,9 @@
 //! Every rule of the CRD on a real API server, which compiles and evaluates CEL by other code than local mode does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use kube::{
     Api,
@@ -14,12 +17,13 @@ use tests::Cluster;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/rules");
 
 /// One row of `operator/rules/`: what a rule accepts and what it refuses. `operator/src/crd/rules.rs` says how it reads.
-struct Row(Value);
+pub(crate) struct Row(Value);
 
 impl Row {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let files = std::fs::read_dir(FOLDER).expect("operator/rules is a folder");
-        let texts = files.map(|file| std::fs::read_to_string(file.expect("readable").path()).expect("readable"));
+        let files: BTreeSet<_> = files.map(|file| file.expect("readable").path()).collect();
+        let texts = files.into_iter().map(|file| std::fs::read_to_string(file).expect("readable"));
         texts.flat_map(|text| serde_json::from_str::<Vec<Value>>(&text).expect("rows")).map(Self).collect()
     }
 
@@ -32,7 +36,16 @@ impl Row {
         self.0["base"].as_str().unwrap_or("quickstart")
     }
 
+    /// What its rule accepts.
+    pub(crate) fn accepted(&self, examples: &BTreeMap<String, Value>) -> Vec<Value> {
+        self.cases("accepted").map(|case| self.object(examples, case)).collect()
+    }
+
     fn pipeline(&self, examples: &BTreeMap<String, Value>, case: &Value) -> DynamicObject {
+        serde_json::from_value(self.object(examples, case)).expect("an object has metadata")
+    }
+
+    fn object(&self, examples: &BTreeMap<String, Value>, case: &Value) -> Value {
         let mut object = examples[self.base()].clone();
         for (pointer, value) in case.as_object().into_iter().flatten() {
             let (parents, field) = pointer.rsplit_once('/').expect("a JSON pointer");
@@ -43,19 +56,20 @@ impl Row {
                 parent[field] = value.clone();
             }
         }
-        serde_json::from_value(object).expect("an object has metadata")
+        object
     }
 }
 
-/// Examples as JSON, which kubectl makes of them.
-fn examples(cluster: &Cluster, rows: &[Row]) -> BTreeMap<String, Value> {
-    let names: BTreeSet<_> = rows.iter().map(Row::base).collect();
-    let read = |name: &str| {
-        let file = format!("{FOLDER}/../../crds/examples/{name}.yaml");
+/// The examples by their names, as JSON, which kubectl makes of them.
+pub(crate) fn examples(cluster: &Cluster) -> BTreeMap<String, Value> {
+    let files = std::fs::read_dir(format!("{FOLDER}/../../crds/examples")).expect("crds/examples is a folder");
+    let read = |file: PathBuf| {
+        let name = file.file_stem().expect("a name").display().to_string();
+        let file = file.display().to_string();
         let arguments = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", &file];
-        serde_json::from_str(&cluster.kubectl(&arguments)).expect("kubectl prints JSON")
+        (name, serde_json::from_str(&cluster.kubectl(&arguments)).expect("kubectl prints JSON"))
     };
-    names.into_iter().map(|name| (name.to_owned(), read(name))).collect()
+    files.map(|file| read(file.expect("readable").path())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +80,7 @@ async fn every_rule_of_the_crd_accepts_and_refuses_the_same_on_an_api_server() {
     let api = Api::<DynamicObject>::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let rows = Row::all();
-    let examples = examples(&cluster, &rows);
+    let examples = examples(&cluster);
     for row in rows {
         let before = match &row.0["before"] {
             Value::Null => None,

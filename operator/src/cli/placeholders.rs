@@ -23,7 +23,7 @@ pub(super) const API_IMAGE: &str = concat!("sms-api:", env!("CARGO_PKG_VERSION")
 pub(super) const PROCESSOR_IMAGE: &str = concat!("sms-processor:", env!("CARGO_PKG_VERSION"));
 
 /// Every Secret that `pipeline` names, as if it were there and right.
-pub(super) fn referenced(pipeline: &SmsPipeline) -> Referenced {
+pub(crate) fn referenced(pipeline: &SmsPipeline) -> Referenced {
     let found = |value: &str| Lookup::Found(Sensitive(value.to_owned()));
     let provider = pipeline.spec.processor.provider.secrets();
     let kafka = pipeline.spec.kafka.security.secrets().map(|(secret, _)| match secret {

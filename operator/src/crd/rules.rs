@@ -3,7 +3,7 @@
 //!
 //! A case sets fields of an example, by JSON pointers; `null` takes a field away. `before` makes it an update.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{
     CustomResourceExt,
@@ -45,15 +45,22 @@ struct Rule {
 fn rows() -> Vec<Row> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
     let files = std::fs::read_dir(folder).expect("rules/ is a folder").map(|file| file.expect("readable").path());
-    files.flat_map(|file| read(&std::fs::read_to_string(file).expect("the file is readable"))).collect()
+    let files: BTreeSet<_> = files.collect();
+    files.into_iter().flat_map(|file| read(&std::fs::read_to_string(file).expect("the file is readable"))).collect()
 }
 
 fn read(text: &str) -> Vec<Row> {
     serde_json::from_str(text).expect("the file holds rows")
 }
 
+/// What the rules accept, each with the place of its rule.
+pub(crate) fn accepted() -> Vec<(String, Value)> {
+    let of_row = |row: &Row| row.accepted.iter().map(|case| (row.at.clone(), row.object(case))).collect::<Vec<_>>();
+    rows().iter().flat_map(of_row).collect()
+}
+
 impl Row {
-    fn pipeline(&self, case: &Case) -> SmsPipeline {
+    fn object(&self, case: &Case) -> Value {
         let example = self.base.as_deref().unwrap_or("quickstart");
         let path = format!("{}/../crds/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("the example is there");
@@ -61,7 +68,11 @@ impl Row {
         for (pointer, value) in case {
             set(&mut object, pointer, value);
         }
-        serde_json::from_value(object).unwrap_or_else(|error| panic!("{}: {case:?}: {error}", self.at))
+        object
+    }
+
+    fn pipeline(&self, case: &Case) -> SmsPipeline {
+        serde_json::from_value(self.object(case)).unwrap_or_else(|error| panic!("{}: {case:?}: {error}", self.at))
     }
 
     /// The messages with which a case is refused, as `validate_cel` and `validate_cel_update` have them: these compile the
@@ -85,7 +96,8 @@ fn set(object: &mut Value, pointer: &str, value: &Value) {
     }
 }
 
-fn schema() -> Value {
+/// The schema of the CRD.
+pub(crate) fn schema() -> Value {
     let crd = serde_json::to_value(SmsPipeline::crd()).expect("the CRD encodes");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
