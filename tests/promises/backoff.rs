@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::cluster::{Applied, create_database_secret};
 
-/// Lets nothing of a kind into the namespace: an admission webhook that hangs up. The API server tells so in words that
+/// Lets nothing of a kind into the namespace: an admission webhook that hangs up. The API server mostly tells so in words that
 /// differ each time, because the port of its connection is among them.
 async fn refuse(cluster: &Cluster, plural: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -38,7 +38,7 @@ async fn refuse(cluster: &Cluster, plural: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_told_in_other_words_each_time_is_tried_less_than_once_in_ten_seconds() {
+async fn a_failure_that_stays_is_tried_less_than_once_in_ten_seconds() {
     let cluster = Cluster::namespace().await;
     refuse(&cluster, "services").await;
     create_database_secret(&cluster);
@@ -49,13 +49,11 @@ async fn a_failure_told_in_other_words_each_time_is_tried_less_than_once_in_ten_
     let told = || applied.condition("ApiAvailable").map(|condition| condition.message);
 
     eventually("the first failure", Cluster::PATIENCE, async || (failures().await? >= 1.0).then_some(())).await;
-    let first =
-        eventually("it is told", Cluster::PATIENCE, async || told().filter(|told| told.contains("Service"))).await;
+    eventually("it is told", Cluster::PATIENCE, async || told().filter(|told| told.contains("Service"))).await;
     let before = eventually("the fifth failure", Cluster::PATIENCE, async || {
         failures().await.filter(|failures| *failures >= 5.0)
     })
     .await;
-    assert_ne!(told(), Some(first), "the words differ");
     // That nothing happens cannot be awaited.
     tokio::time::sleep(Duration::from_secs(20)).await;
 
