@@ -264,8 +264,8 @@ async fn round(pipeline: &SmsPipeline, context: &Context) -> Result<SmsPipelineS
         // Whoever waits for a condition finds it from the first moment on, however long the first round takes.
         write_status(context, pipeline, &Findings::default()).await?;
     }
-    let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
-    findings.scaling = Some(context.scaling.finding(pipeline));
+    let scaling = Some(context.scaling.finding(pipeline));
+    let mut findings = Findings { paused: pipeline.paused_by(), scaling, ..Findings::default() };
     let mut failed = None;
     let validated = match dereferenced(context, pipeline).await {
         Ok(referenced) => {

@@ -52,5 +52,5 @@ pub use record::{Decisions, Recorded, replay};
 pub use rule::decide;
 pub use settings::{InvalidSettings, Mode, Settings};
 pub use signals::{Group, GroupState, Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
-pub use text::number;
+pub use text::{grouped, number};
 pub use window::Window;

@@ -12,6 +12,11 @@ pub fn number(value: f64) -> String {
     if value.abs() < 10.0 {
         return format!("{value:.1}");
     }
+    grouped(value)
+}
+
+/// A whole number with commas between the thousands.
+pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
     let mut grouped = sign.to_owned();

@@ -5,16 +5,7 @@ pub fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return format!("{value:.2}");
     }
-    let digits = format!("{value:.0}");
-    let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
-    let mut grouped = sign.to_owned();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    autoscaler::grouped(value)
 }
 
 #[cfg(test)]

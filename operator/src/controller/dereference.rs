@@ -3,7 +3,12 @@
 //! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
 //! `validate` says what that means.
 
-use std::{collections::BTreeMap, fmt, future, net::ToSocketAddrs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, future,
+    net::ToSocketAddrs,
+    time::Duration,
+};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::{Api, Client, ResourceExt};
@@ -136,12 +141,11 @@ impl Referenced {
 pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let (mut found, mut versions) = (BTreeMap::new(), Versions::new());
-    for name in pipeline.spec.secrets() {
-        let secret = read(&secrets, name).await?;
-        versions.insert(name.to_owned(), secret.as_ref().and_then(ResourceExt::resource_version));
-        found.insert(name.to_owned(), secret);
-    }
+    let found = read_each(&secrets, pipeline.spec.secrets()).await?;
+    let version = |(name, secret): (&String, &Option<Secret>)| {
+        (name.clone(), secret.as_ref().and_then(ResourceExt::resource_version))
+    };
+    let versions = found.iter().map(version).collect();
     let internal = read(&secrets, &Names::of(&pipeline.name_any()).internal_secret).await?;
     let internal_tokens = InternalTokens::read(internal.as_ref(), tokens::asked(pipeline));
     let look_up = |name: String, key: String| {
@@ -155,6 +159,15 @@ async fn read(secrets: &Api<Secret>, name: &str) -> Result<Option<Secret>, Error
     secrets.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
 }
 
+/// Each Secret of these names.
+async fn read_each(secrets: &Api<Secret>, names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<Secret>>, Error> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        found.insert(name.to_owned(), read(secrets, name).await?);
+    }
+    Ok(found)
+}
+
 /// Reads only those that it takes to reach Kafka.
 pub async fn read_kafka_secrets(
     client: &Client,
@@ -162,10 +175,8 @@ pub async fn read_kafka_secrets(
 ) -> Result<BTreeMap<KafkaSecret, Lookup>, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let mut found = BTreeMap::new();
-    for (_, reference) in pipeline.spec.kafka.security.secrets() {
-        found.insert(reference.name.clone(), read(&secrets, &reference.name).await?);
-    }
+    let names = pipeline.spec.kafka.security.secrets().map(|(_, reference)| reference.name.as_str()).collect();
+    let found = read_each(&secrets, names).await?;
     let look_up = |name: String, key: String| {
         future::ready(Ok(look_up(found.get(&name).and_then(Option::as_ref), &namespace, &key)))
     };

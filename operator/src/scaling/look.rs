@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use telemetry::error_chain;
 
-use super::Report;
-use super::{Fleet, Replica, ReplicaState, Scaling, hold_until, settings};
+use super::{Fleet, Replica, ReplicaState, Report, Scaling, hold_until, settings};
 use crate::crd::SmsPipeline;
 
 /// How long a processor may take to tell its load.
