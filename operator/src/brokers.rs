@@ -3,9 +3,11 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use kafka::{Admin, Interceptor, PartitionOffsets, Settings};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     controller::{
@@ -26,11 +28,24 @@ pub struct Brokers {
     interceptor: Arc<dyn Interceptor>,
 }
 
+/// How many pipelines are served at once on each Kafka cluster. More would only wait for each other there, until their
+/// calls had taken too long.
+const AT_ONCE: usize = 32;
+/// How long a pipeline waits for others on the same cluster.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 #[derive(Default)]
 struct Clients {
-    admins: HashMap<Settings, Admin>,
+    admins: HashMap<Settings, Shared>,
     /// What each pipeline uses now, by namespace and name.
     used: HashMap<(String, String), Used>,
+}
+
+/// What the pipelines with the same settings have in common.
+#[derive(Clone)]
+struct Shared {
+    admin: Admin,
+    places: Arc<Semaphore>,
 }
 
 /// What a pipeline uses.
@@ -51,19 +66,23 @@ impl Brokers {
         if let Some(predecessor) = self.predecessor(kafka) {
             predecessor.release().await;
         }
-        topics::ensure(&self.admin(kafka)?, kafka).await
+        let Shared { admin, places } = self.shared(kafka)?;
+        let _place = place(&places).await?;
+        topics::ensure(&admin, kafka).await
     }
 
     /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.
     pub async fn delete_topics(&self, kafka: &ValidatedKafka) -> Result<Vec<String>, kafka::Error> {
-        topics::delete(&self.admin(kafka)?, kafka).await
+        let Shared { admin, places } = self.shared(kafka)?;
+        let _place = place(&places).await?;
+        topics::delete(&admin, kafka).await
     }
 
     /// Takes back the claim that the pipeline with this uid has to the same topics as `kafka`. Not to be called before
     /// it is gone, or goes and its topics are deleted.
     pub async fn release(&self, kafka: &ValidatedKafka, uid: &str) -> Result<(), kafka::Error> {
         match &kafka.claim {
-            Some(claim) => owners::release(&self.admin(kafka)?, &claim.prefix, uid).await,
+            Some(claim) => owners::release(&self.shared(kafka)?.admin, &claim.prefix, uid).await,
             None => Ok(()),
         }
     }
@@ -117,35 +136,35 @@ impl Brokers {
     fn take(&self, namespace: &str, pipeline: &str) -> Option<Gone> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let Used { settings, claim } = clients.used.remove(&(namespace.to_owned(), pipeline.to_owned()))?;
-        let admin = clients.admins.get(&settings).cloned();
+        let shared = clients.admins.get(&settings).cloned();
         let unused = clients.take_unused();
         drop(clients);
         drop_aside(unused);
-        Some(Gone { admin: admin?, claim: claim? })
+        Some(Gone { admin: shared?.admin, claim: claim? })
     }
 
     fn known(&self, namespace: &str, pipeline: &str) -> Option<Admin> {
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let used = clients.used.get(&(namespace.to_owned(), pipeline.to_owned()))?;
-        clients.admins.get(&used.settings).cloned()
+        Some(clients.admins.get(&used.settings)?.admin.clone())
     }
 
     /// The client for a pipeline. Settings that have changed make a new one, and the old one goes when it has no other
     /// user.
-    fn admin(&self, kafka: &ValidatedKafka) -> Result<Admin, kafka::Error> {
+    fn shared(&self, kafka: &ValidatedKafka) -> Result<Shared, kafka::Error> {
         let settings = &kafka.settings;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let admin = match clients.admins.get(settings).cloned() {
-            Some(admin) => admin,
-            None => self.client(settings)?,
+        let shared = match clients.admins.get(settings).cloned() {
+            Some(shared) => shared,
+            None => Shared { admin: self.client(settings)?, places: Arc::new(Semaphore::new(AT_ONCE)) },
         };
-        clients.admins.insert(settings.clone(), admin.clone());
+        clients.admins.insert(settings.clone(), shared.clone());
         let used = Used { settings: settings.clone(), claim: kafka.claim.clone() };
         clients.used.insert((kafka.namespace.clone(), kafka.pipeline.clone()), used);
         let unused = clients.take_unused();
         drop(clients);
         drop_aside(unused);
-        Ok(admin)
+        Ok(shared)
     }
 
     fn client(&self, settings: &Settings) -> Result<Admin, kafka::Error> {
@@ -161,9 +180,9 @@ impl Brokers {
 }
 
 impl Clients {
-    fn take_unused(&mut self) -> Vec<Admin> {
+    fn take_unused(&mut self) -> Vec<Shared> {
         let used: HashSet<&Settings> = self.used.values().map(|used| &used.settings).collect();
-        self.admins.extract_if(|settings, _| !used.contains(settings)).map(|(_, admin)| admin).collect()
+        self.admins.extract_if(|settings, _| !used.contains(settings)).map(|(_, shared)| shared).collect()
     }
 }
 
@@ -183,8 +202,18 @@ impl Gone {
     }
 }
 
+/// Waits for a place among those that are served, so that brokers that hang are told of as such to everyone in time.
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, kafka::Error> {
+    let place = tokio::time::timeout(PATIENCE, places.acquire()).await;
+    let waited = || kafka::Error::Call {
+        call: "DescribeTopics",
+        reason: format!("{AT_ONCE} other pipelines have been waiting for these brokers for {} s", PATIENCE.as_secs()),
+    };
+    place.ok().and_then(Result::ok).ok_or_else(waited)
+}
+
 /// A client that goes waits for its threads, which must not keep a pipeline waiting.
-fn drop_aside(clients: Vec<Admin>) {
+fn drop_aside(clients: Vec<Shared>) {
     if !clients.is_empty() {
         tokio::task::spawn_blocking(move || drop(clients));
     }
@@ -218,7 +247,7 @@ mod tests {
     async fn pipelines_with_the_same_settings_share_a_client_until_the_last_is_gone() {
         let brokers = brokers();
         for name in ["one", "two"] {
-            brokers.admin(&named(name)).expect("a client");
+            brokers.shared(&named(name)).expect("a client");
         }
         assert_eq!(clients(&brokers), 1);
         brokers.forget("default", "one");
@@ -231,9 +260,9 @@ mod tests {
     async fn a_rotated_password_makes_a_new_client_and_the_old_one_is_dropped() {
         let brokers = brokers();
         let mut kafka = named("one");
-        brokers.admin(&kafka).expect("a client");
+        brokers.shared(&kafka).expect("a client");
         kafka.settings.security.password = Some(Source::Value("rotated".to_owned()));
-        brokers.admin(&kafka).expect("a client");
+        brokers.shared(&kafka).expect("a client");
         let clients = brokers.clients.lock().expect("no panic");
         assert_eq!(clients.admins.keys().collect::<Vec<_>>(), [&kafka.settings]);
     }

@@ -1,12 +1,16 @@
 //! Watches how far the processors of every pipeline are behind, and asks the autoscaler how many there should be.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use kafka::PartitionOffsets;
 use kube::ResourceExt;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, time::DelayQueue};
 
 use crate::{
     brokers::Brokers,
@@ -30,9 +34,13 @@ pub enum News<'a> {
     Decided(&'a SmsPipeline),
 }
 
-/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`.
+/// Namespace and name.
+type Key = (String, String);
+
+/// Looks once per `interval` at every pipeline that `pipelines` tells, until `shutdown`. Each has its own time, so that
+/// brokers that hang delay no pipeline but those that use them.
 pub async fn watch(
-    pipelines: impl Fn() -> Vec<SmsPipeline>,
+    pipelines: impl Fn() -> Vec<Arc<SmsPipeline>>,
     brokers: &Brokers,
     metrics: &Metrics,
     scaler: &Scaler<impl Fleet>,
@@ -42,55 +50,80 @@ pub async fn watch(
 ) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let gone = |(namespace, name): &Key| {
+        metrics.forget(namespace, name);
+        news(News::Gone { namespace, name });
+    };
+    let mut present = BTreeMap::<Key, Arc<SmsPipeline>>::new();
+    // Those that wait for their time or are looked at.
     let mut known = BTreeSet::new();
-    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        // First those, then what exists: a pipeline that is new in between is none that is gone.
-        let connected = brokers.pipelines();
-        let pipelines = pipelines();
-        let present: BTreeSet<_> =
-            pipelines.iter().map(|pipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any())).collect();
-        for (namespace, name) in known.difference(&present) {
-            metrics.forget(namespace, name);
-            news(News::Gone { namespace, name });
-        }
-        for (namespace, name) in connected.difference(&present) {
-            brokers.forget(namespace, name);
-        }
-        known = present;
-        // Spread over the interval, each told as soon as it is known; a broker that hangs delays no other.
-        let mut looks = FuturesUnordered::new();
-        for (pipeline, start) in pipelines.iter().zip(starts(pipelines.len(), interval)) {
-            looks.push(observe(pipeline, start, brokers, metrics, scaler));
-        }
-        let told = async {
-            while let Some((pipeline, look)) = looks.next().await {
-                if look == Look::Changed {
-                    news(News::Decided(pipeline));
+    let (mut due, mut looks) = (DelayQueue::new(), FuturesUnordered::new());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {
+                // First those, then what exists: a pipeline that is new in between is none that is gone.
+                let connected = brokers.pipelines();
+                let found: BTreeMap<_, _> = pipelines().into_iter().map(|pipeline| (key(&pipeline), pipeline)).collect();
+                present.keys().filter(|key| !found.contains_key(*key)).for_each(&gone);
+                for (namespace, name) in connected.iter().filter(|key| !found.contains_key(*key)) {
+                    brokers.forget(namespace, name);
+                }
+                let new: Vec<Key> = found.keys().filter(|key| !known.contains(*key)).cloned().collect();
+                for (start, key) in starts(new.len(), interval).zip(new) {
+                    known.insert(key.clone());
+                    due.insert(key, start);
+                }
+                present = found;
+            }
+            Some(expired) = due.next(), if !due.is_empty() => {
+                match present.get(expired.get_ref()) {
+                    Some(pipeline) => {
+                        let next = expired.deadline() + interval;
+                        looks.push(observe(Arc::clone(pipeline), next, brokers, metrics, scaler));
+                    }
+                    None => {
+                        known.remove(expired.get_ref());
+                    }
                 }
             }
-        };
-        if shutdown.run_until_cancelled(told).await.is_none() {
-            return;
+            Some((pipeline, next, look)) = looks.next(), if !looks.is_empty() => {
+                let key = key(&pipeline);
+                if present.contains_key(&key) {
+                    if look == Look::Changed {
+                        news(News::Decided(&pipeline));
+                    }
+                    due.insert_at(key, next.max(Instant::now()));
+                } else {
+                    // What this look has noted is of one that is gone.
+                    gone(&key);
+                    known.remove(&key);
+                }
+            }
         }
     }
 }
 
-/// How long after the beginning of an interval each of so many pipelines is looked at.
+fn key(pipeline: &SmsPipeline) -> Key {
+    (pipeline.namespace().unwrap_or_default(), pipeline.name_any())
+}
+
+/// How long after their first tick each of so many new pipelines is looked at: not all at once.
 fn starts(count: usize, interval: Duration) -> impl Iterator<Item = Duration> {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     (0..count).map(move |number| interval / count * number)
 }
 
-async fn observe<'a>(
-    pipeline: &'a SmsPipeline,
-    start: Duration,
+async fn observe(
+    pipeline: Arc<SmsPipeline>,
+    next: Instant,
     brokers: &Brokers,
     metrics: &Metrics,
     scaler: &Scaler<impl Fleet>,
-) -> (&'a SmsPipeline, Look) {
-    tokio::time::sleep(start).await;
-    let offsets = offsets(pipeline, brokers, metrics).await;
-    (pipeline, scaler.look(pipeline, offsets).await)
+) -> (Arc<SmsPipeline>, Instant, Look) {
+    let offsets = offsets(&pipeline, brokers, metrics).await;
+    let look = scaler.look(&pipeline, offsets).await;
+    (pipeline, next, look)
 }
 
 /// How far the processors are; an error says why that is not known.

@@ -30,6 +30,7 @@ use crate::{
     config::Local,
     controller::{
         build::build,
+        dereference::reach_database,
         status::{self, Findings, Unusable},
         topics::{Topics, Unready},
         validate::{DefaultImages, ValidatedPipeline, validate},
@@ -130,12 +131,12 @@ impl Pipeline {
         let interval = self.lag_interval;
         let scaler = Scaler::new(Arc::clone(&scaling), self.supervisor.fleet(), interval)
             .context("failed to set up an HTTP client")?;
-        let shown = Arc::new(Mutex::new(self.current.clone()));
+        let shown = Arc::new(Mutex::new(Arc::new(self.current.clone())));
         let lag = {
             let (shown, brokers) = (Arc::clone(&shown), Arc::clone(&self.brokers));
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
             tokio::spawn(async move {
-                let pipelines = || vec![shown.lock().unwrap_or_else(PoisonError::into_inner).clone()];
+                let pipelines = || vec![Arc::clone(&shown.lock().unwrap_or_else(PoisonError::into_inner))];
                 // The next tick looks at what the autoscaler has decided.
                 lag::watch(pipelines, &brokers, &metrics, &scaler, interval, |_| {}, shutdown).await;
             })
@@ -157,7 +158,7 @@ impl Pipeline {
             } else {
                 ready.down(status::explanation(&status));
             }
-            shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.current);
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.current.clone());
         }
         self.supervisor.stop_all().await;
         if let Err(error) = lag.await {
@@ -198,7 +199,6 @@ impl Pipeline {
         let validated = match secrets::dereference(&self.secrets, &self.current).await {
             Ok(mut referenced) => {
                 referenced.processors = scaling.asked_for(&self.current, None);
-                findings.database_unreachable.clone_from(&referenced.database_unreachable);
                 validate(&self.current, &referenced, &images).map_err(Unusable::Invalid)
             }
             Err(error) => {
@@ -211,6 +211,7 @@ impl Pipeline {
             Err(unusable) => findings.usable = Some(Err(unusable)),
             Ok(validated) => {
                 findings.usable = Some(Ok(()));
+                let database = validated.database.clone();
                 if findings.paused.is_none() {
                     findings.topics = Some(self.topics(&validated).await);
                     self.carried_out = Some(validated);
@@ -228,6 +229,9 @@ impl Pipeline {
                             Err(message)
                         }
                     });
+                }
+                if findings.lacks_api() {
+                    findings.database_unreachable = reach_database(&database).await;
                 }
             }
         }

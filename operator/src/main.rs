@@ -21,6 +21,7 @@ use sms_operator::{
         rotation::Rotations,
         secrets,
         seen::Seen,
+        turns::Turns,
         validate::DefaultImages,
         within,
     },
@@ -96,6 +97,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             rotations: Rotations::default(),
             brokers: Brokers::new(Vec::new(), Arc::new(metrics.clone())),
             backoff: Backoff::default(),
+            turns: Turns::default(),
             events: Events::new(client.clone(), identity),
             images: DefaultImages { api: settings.api_image, processor: settings.processor_image },
             metrics,
@@ -109,7 +111,7 @@ async fn run(settings: Run) -> anyhow::Result<()> {
         let observing = |store: Store<SmsPipeline>| {
             let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
             tokio::spawn(async move {
-                let pipelines = || store.state().iter().map(|pipeline| SmsPipeline::clone(pipeline)).collect();
+                let pipelines = || store.state();
                 let news = |news: lag::News<'_>| match news {
                     lag::News::Gone { namespace, name } => context.forget(namespace, name),
                     // A controller that has ended needs no waking.

@@ -21,7 +21,7 @@ use crate::{
 /// The request that `committed_offsets` sends, by its protocol name.
 const CALL: &str = "OffsetFetch";
 /// How many consumers are kept.
-const READERS: usize = 64;
+const READERS: usize = 16;
 /// How many groups are asked for at once.
 const AT_ONCE: usize = 32;
 /// A group that was not asked for that long is not asked for any more.

@@ -37,7 +37,6 @@ pub(crate) fn referenced(pipeline: &SmsPipeline) -> Referenced {
         api_keys: pipeline.spec.api.authentication.api_keys_secret_ref.as_ref().map(|_| found("{}")),
         provider_secrets: provider.map(|(name, _)| (name.clone(), found("placeholder"))).collect(),
         kafka_secrets: kafka.collect(),
-        database_unreachable: None,
         internal_tokens: InternalTokens::only(Sensitive(TOKEN.to_owned())),
         versions: BTreeMap::new(),
     }

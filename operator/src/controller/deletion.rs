@@ -15,6 +15,7 @@ use super::{
     events::Change,
     key,
     reasons::{Reason, TOPICS_DELETED, TOPICS_KEPT},
+    turns::Turn,
     validate::{ValidatedKafka, kafka_settings},
 };
 use crate::crd::{OnDelete, SmsPipeline};
@@ -83,8 +84,9 @@ pub(super) async fn delete_topics(
     context: &Context,
     pipeline: &SmsPipeline,
     is_overdue: bool,
+    turn: &mut Turn<'_>,
 ) -> Result<Action, Error> {
-    let (reason, note) = match stop_and_delete(context, pipeline).await {
+    let (reason, note) = match stop_and_delete(context, pipeline, turn).await {
         Ok(topics) if topics.is_empty() => {
             (TOPICS_KEPT, "no topic was deleted: none is on record as this pipeline's own".to_owned())
         }
@@ -106,15 +108,22 @@ fn change(reason: Reason, note: String) -> Change {
 
 /// The names of the topics that were deleted, or why none were. First those who use them end: a client that asks for a
 /// topic that is gone can make the broker create it anew.
-async fn stop_and_delete(context: &Context, pipeline: &SmsPipeline) -> Result<Vec<String>, String> {
+async fn stop_and_delete(
+    context: &Context,
+    pipeline: &SmsPipeline,
+    turn: &mut Turn<'_>,
+) -> Result<Vec<String>, String> {
     if !apply::stop(&context.client, pipeline).await.map_err(|error| error_chain(&error))? {
         return Err("the API or processors still run".to_owned());
     }
     let kafka = ValidatedKafka::new(pipeline, settings(context, pipeline).await?);
-    let topics = context.brokers.delete_topics(&kafka).await.map_err(|error| error_chain(&error))?;
     let uid = pipeline.uid().unwrap_or_default();
-    context.brokers.release(&kafka, &uid).await.map_err(|error| error_chain(&error))?;
-    Ok(topics)
+    let deleting = async {
+        let topics = context.brokers.delete_topics(&kafka).await?;
+        context.brokers.release(&kafka, &uid).await?;
+        Ok(topics)
+    };
+    turn.resting(deleting).await.map_err(|error: kafka::Error| error_chain(&error))
 }
 
 /// How the brokers are reached. Secrets that go together with the pipeline, as with a namespace, may be gone already;

@@ -40,9 +40,6 @@ pub struct Referenced {
     pub provider_secrets: BTreeMap<String, Lookup>,
     /// What the Secrets for Kafka hold.
     pub kafka_secrets: BTreeMap<KafkaSecret, Lookup>,
-    /// Why no connection to the database's port could be opened from here; `None` when it could, or when
-    /// there is no URL to try.
-    pub database_unreachable: Option<String>,
     /// The tokens of internal calls: those in use, or a new one for a new pipeline.
     pub internal_tokens: InternalTokens,
     /// In which versions the Secrets are that the resource names; empty where they are files.
@@ -72,13 +69,6 @@ impl fmt::Debug for Sensitive {
     }
 }
 
-/// Reads the Secrets that `pipeline` names from the cluster, and tries the database.
-pub async fn dereference(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
-    let mut referenced = read_secrets(client, pipeline).await?;
-    referenced.database_unreachable = reach_database(&referenced.database_url).await;
-    Ok(referenced)
-}
-
 /// How many processors are asked for in the cluster; `None` when there is no Deployment of them yet.
 pub async fn processors(client: &Client, pipeline: &SmsPipeline) -> Result<Option<i32>, Error> {
     let name = Names::of(&pipeline.name_any()).processor;
@@ -90,7 +80,7 @@ pub async fn processors(client: &Client, pipeline: &SmsPipeline) -> Result<Optio
 }
 
 impl Referenced {
-    /// Every key of a Secret that `pipeline` names, as `look_up` finds it. The database is not tried.
+    /// Every key of a Secret that `pipeline` names, as `look_up` finds it.
     pub async fn read<E, F>(
         pipeline: &SmsPipeline,
         internal_tokens: InternalTokens,
@@ -116,7 +106,6 @@ impl Referenced {
             api_keys,
             provider_secrets,
             kafka_secrets,
-            database_unreachable: None,
             internal_tokens,
             versions: Versions::new(),
         })
@@ -183,10 +172,9 @@ pub async fn read_kafka_secrets(
     Referenced::read_kafka(pipeline, &look_up).await
 }
 
-/// Tries the database's port. The answer only explains why an API is not available: a network policy may
-/// let the API through and not the operator.
-pub async fn reach_database(url: &Lookup) -> Option<String> {
-    let Lookup::Found(Sensitive(url)) = url else { return None };
+/// Tries the database's port, and says why it cannot be reached from here. The answer only explains why an API is not
+/// available: a network policy may let the API through and not the operator.
+pub async fn reach_database(Sensitive(url): &Sensitive) -> Option<String> {
     let url = url::Url::parse(url.trim()).ok()?;
     let (host, port) = (url.host_str()?.to_owned(), url.port().unwrap_or(5432));
     let place = format!("PostgreSQL at {host}:{port}");

@@ -64,7 +64,6 @@ pub(crate) fn referenced() -> Referenced {
             [(KafkaSecret::Ca, "-----BEGIN CERTIFICATE-----"), (KafkaSecret::Password, "hunter2")]
                 .map(|(secret, value)| (secret, Lookup::Found(Sensitive(value.to_owned())))),
         ),
-        database_unreachable: None,
         internal_tokens: InternalTokens::only(Sensitive("internal-token".to_owned())),
         versions: BTreeMap::new(),
     }

@@ -33,6 +33,13 @@ pub struct Findings {
     pub scaling: Option<Scaling>,
 }
 
+impl Findings {
+    /// Whether an API was asked for that is not there, of which the database may be the cause.
+    pub fn lacks_api(&self) -> bool {
+        matches!(&self.workloads, Some(Ok(Workloads { api, .. })) if api.ready < api.desired)
+    }
+}
+
 /// Who says how many processors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scaling {

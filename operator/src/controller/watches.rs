@@ -11,7 +11,7 @@ use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, Resource,
+    Api, Resource, ResourceExt,
     api::{DynamicObject, PartialObjectMeta},
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt, predicates,
@@ -42,7 +42,11 @@ const ASK: Duration = Duration::from_secs(10);
 /// A controller that wakes for edits of the resources.
 pub fn pipelines(api: Api<SmsPipeline>) -> Controller<SmsPipeline> {
     let (store, writer) = reflector::store();
-    let told = watcher(api, watcher::Config::default()).reflect(writer).applied_objects();
+    // Who holds which field takes more memory than all the rest, and nobody asks for it here.
+    let told = watcher(api, watcher::Config::default())
+        .modify(|pipeline| pipeline.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects();
     // While this watch waits after an error, the controller takes in nothing else either, so it never waits long: the 30 s
     // of kube's own policy would keep every pipeline waiting after the API server was away for a moment.
     let again = ExponentialBuilder::default().with_min_delay(FIRST_AGAIN).with_max_delay(AGAIN).without_max_times();

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 
 use crate::{
     controller::{
-        dereference::{Lookup, Referenced, Sensitive, reach_database},
+        dereference::{Lookup, Referenced, Sensitive},
         names::{INTERNAL_TOKEN_KEY, Names},
         tokens::InternalTokens,
     },
@@ -27,9 +27,7 @@ pub async fn dereference(secrets: &Path, pipeline: &SmsPipeline) -> anyhow::Resu
         Lookup::NoSecret(_) | Lookup::NoKey | Lookup::NotText => InternalTokens::read(None, None),
     };
     let look_up = async |name: String, key: String| look_up(secrets, &name, &key);
-    let mut referenced = Referenced::read(pipeline, internal_tokens, look_up).await?;
-    referenced.database_unreachable = reach_database(&referenced.database_url).await;
-    Ok(referenced)
+    Referenced::read(pipeline, internal_tokens, look_up).await
 }
 
 /// Makes the files hold `secret`; a file that holds its key already is left alone.

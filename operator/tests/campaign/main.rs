@@ -14,6 +14,7 @@
 
 mod brokers;
 mod faults;
+mod hanging;
 mod kubernetes;
 mod process;
 mod scenario;
@@ -44,7 +45,7 @@ use kube::{
 use sms_operator::crd::SmsPipeline;
 
 use faults::Fault;
-use process::Servers;
+use process::{Servers, in_a_process};
 use scenario::Scenario;
 use table::Row;
 use trial::{Disturbance, Outcome};
@@ -57,7 +58,7 @@ const AT_ONCE: usize = 6;
 
 #[test]
 fn whichever_call_fails_everything_ends_as_if_none_had_and_nothing_is_deleted_for_it() {
-    let servers = servers();
+    let servers = in_a_process(servers());
     let scenarios = scenario::all();
     // Before all others, so that the topic of the claims is there for each of them.
     trial::run(&servers, 9999, &scenarios[0], &Disturbance::Nothing).end.expect("the first pipeline");
@@ -157,7 +158,6 @@ fn is_whole() -> bool {
     variable("CAMPAIGN") == "whole"
 }
 
-#[tokio::main]
 async fn servers() -> Servers {
     let read = Kubeconfig::read_from(variable("KUBECONFIG")).expect("a kubeconfig");
     let config =

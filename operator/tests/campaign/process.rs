@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kafka::{Admin, Settings};
+use kafka::{Admin, Interceptor, Settings};
 use kube::{Api, Client, Config, Resource, api::ListParams, client::ClientBuilder, runtime::watcher::Event};
 use sms_operator::{
     brokers::Brokers,
@@ -17,6 +17,7 @@ use sms_operator::{
         rotation::Rotations,
         secrets,
         seen::Seen,
+        turns::Turns,
         validate::DefaultImages,
     },
     metrics::Metrics,
@@ -48,22 +49,7 @@ impl Process {
         let admin = Admin::new(&Settings::plaintext(&servers.kafka), "campaign").expect("a client");
         let disturbed = ClientBuilder::try_from(servers.kubernetes.clone()).expect("a client");
         let disturbed = disturbed.with_layer(&kubernetes::Disturbing(Arc::clone(calls))).build();
-        let image = |name: &str| format!("{name}:campaign");
-        let context = Context {
-            client: disturbed.clone(),
-            served: Served::default(),
-            seen: Seen::default(),
-            secrets_seen: secrets::Seen::default(),
-            rotations: Rotations::default(),
-            made: Made::default(),
-            brokers: Brokers::new(Vec::new(), Arc::new(brokers::Disturbing::new(Arc::clone(calls)))),
-            backoff: Backoff::default(),
-            events: Events::new(disturbed, "campaign".to_owned()),
-            images: DefaultImages { api: image("sms-api"), processor: image("sms-processor") },
-            metrics: Metrics::default(),
-            installation: "campaign".to_owned(),
-            scaling: Arc::new(Scaling::new(ScalingMetrics::default())),
-        };
+        let context = context(disturbed, Arc::new(brokers::Disturbing::new(Arc::clone(calls))));
         Self { context: Arc::new(context), client, admin }
     }
 
@@ -115,6 +101,27 @@ impl Process {
         };
         // Whoever waits for longer goes on: then the operator has to wait.
         let _ = tokio::time::timeout(PATIENCE, quiet).await;
+    }
+}
+
+/// What a process remembers, as it begins.
+pub fn context(client: Client, interceptor: Arc<dyn Interceptor>) -> Context {
+    let image = |name: &str| format!("{name}:campaign");
+    Context {
+        client: client.clone(),
+        served: Served::default(),
+        seen: Seen::default(),
+        secrets_seen: secrets::Seen::default(),
+        rotations: Rotations::default(),
+        made: Made::default(),
+        brokers: Brokers::new(Vec::new(), interceptor),
+        backoff: Backoff::default(),
+        turns: Turns::default(),
+        events: Events::new(client, "campaign".to_owned()),
+        images: DefaultImages { api: image("sms-api"), processor: image("sms-processor") },
+        metrics: Metrics::default(),
+        installation: "campaign".to_owned(),
+        scaling: Arc::new(Scaling::new(ScalingMetrics::default())),
     }
 }
 

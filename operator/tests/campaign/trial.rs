@@ -26,6 +26,7 @@ use crate::{
 
 /// After so many rounds a pipeline must be as wanted.
 const MOST_ROUNDS: u32 = 40;
+
 /// What does not go well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disturbance {
@@ -167,12 +168,12 @@ impl Trial<'_> {
         self.old = api.get_opt(self.name()).await.expect("the API server answers");
         match action {
             Action::Create(settings) => {
-                self.write_database_url(process, "before").await;
+                self.rotate(process, "before").await;
                 self.create(&api, settings).await;
                 self.calls.name(&self.uid(), "UID");
             }
             Action::Patch(settings) => patch(&api, self.name(), settings).await,
-            Action::Rotate => self.write_database_url(process, "after").await,
+            Action::Rotate => self.rotate(process, "after").await,
             Action::Delete => {
                 api.delete(self.name(), &DeleteParams::default()).await.expect("it is deleted");
             }
@@ -189,30 +190,14 @@ impl Trial<'_> {
     }
 
     async fn create(&mut self, api: &Api<SmsPipeline>, settings: &Value) {
-        let manifest = include_str!("../../../crds/examples/quickstart.yaml")
-            .replace("name: notifications\n", &format!("name: {}\n", self.name()))
-            .replace("notifications-db", &format!("{}-db", self.names[0]))
-            .replace("kafka-bootstrap.kafka:9092", &self.servers.kafka)
-            .replace("prefix: sms", &format!("prefix: {}\n      partitionGrowth: Acknowledge", self.names[0]))
-            .replace("partitions: 6", "partitions: 1");
-        let pipeline: SmsPipeline = serde_yaml::from_str(&manifest).expect("the example is a pipeline");
+        let pipeline = pipeline(self.name(), &self.names[0], &self.servers.kafka);
         api.create(&PostParams::default(), &pipeline).await.expect("it is made");
         patch(api, self.name(), settings).await;
         self.old = Some(api.get(self.name()).await.expect("it is there"));
     }
 
-    /// Of a database that is away.
-    async fn write_database_url(&self, process: &Process, password: &str) {
-        let name = format!("{}-db", self.names[0]);
-        let secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": { "name": name },
-            "stringData": { "uri": format!("postgresql://sms:{password}@127.0.0.1:1/sms") },
-        });
-        let api = Api::<Secret>::namespaced(process.client.clone(), &self.servers.namespace);
-        let parameters = PatchParams::apply("campaign").force();
-        api.patch(&name, &parameters, &Patch::Apply(&secret)).await.expect("it is written");
+    async fn rotate(&self, process: &Process, password: &str) {
+        write_database_url(&process.client, &self.servers.namespace, &self.names[0], password).await;
     }
 
     /// Rounds, one after the other, until nothing is left to do.
@@ -291,6 +276,31 @@ impl Trial<'_> {
             let _ = process.admin.append_to_log(OWNERS_TOPIC, &format!("{}/{uid}", self.names[0]), None).await;
         }
     }
+}
+
+/// One that names the Secret and the topics of `first`.
+pub fn pipeline(name: &str, first: &str, kafka: &str) -> SmsPipeline {
+    let manifest = include_str!("../../../crds/examples/quickstart.yaml")
+        .replace("name: notifications\n", &format!("name: {name}\n"))
+        .replace("notifications-db", &format!("{first}-db"))
+        .replace("kafka-bootstrap.kafka:9092", kafka)
+        .replace("prefix: sms", &format!("prefix: {first}\n      partitionGrowth: Acknowledge"))
+        .replace("partitions: 6", "partitions: 1");
+    serde_yaml::from_str(&manifest).expect("the example is a pipeline")
+}
+
+/// The Secret that it names, of a database that is away.
+pub async fn write_database_url(client: &Client, namespace: &str, first: &str, password: &str) {
+    let name = format!("{first}-db");
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name },
+        "stringData": { "uri": format!("postgresql://sms:{password}@127.0.0.1:1/sms") },
+    });
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    let parameters = PatchParams::apply("campaign").force();
+    api.patch(&name, &parameters, &Patch::Apply(&secret)).await.expect("it is written");
 }
 
 async fn patch(api: &Api<SmsPipeline>, name: &str, settings: &Value) {
