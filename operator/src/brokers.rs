@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::{
     controller::{
         topics::{
-            self, Topics, Unready,
+            self, Deleted, Topics, Unready,
             owners::{self, Claim, Claimant},
         },
         validate::ValidatedKafka,
@@ -71,8 +71,8 @@ impl Brokers {
         topics::ensure(&admin, kafka).await
     }
 
-    /// Deletes the topics of a pipeline that goes, as far as they are still those that it used, and gives their names.
-    pub async fn delete_topics(&self, kafka: &ValidatedKafka) -> Result<Vec<String>, kafka::Error> {
+    /// Deletes the topics of a pipeline that goes, as far as they are still those that it used.
+    pub async fn delete_topics(&self, kafka: &ValidatedKafka) -> Result<Deleted, kafka::Error> {
         let Shared { admin, places } = self.shared(kafka)?;
         let _place = place(&places).await?;
         topics::delete(&admin, kafka).await

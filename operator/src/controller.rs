@@ -154,8 +154,11 @@ fn key(pipeline: &SmsPipeline) -> ObjectRef<SmsPipeline> {
 
 /// Runs until `shutdown`. `seen` is called with the store of all pipelines before the first reconcile; `scaled` tells of
 /// pipelines about which the autoscaler has decided anew.
+///
+/// `watching` is what watches go through: an answer that ends only when the API server ends it, unlike those that rounds wait
+/// for.
 pub async fn run(
-    pipelines: Api<SmsPipeline>,
+    watching: &Client,
     namespace: Option<&str>,
     context: Arc<Context>,
     kubernetes: Check,
@@ -163,10 +166,10 @@ pub async fn run(
     scaled: UnboundedReceiver<ObjectRef<SmsPipeline>>,
     shutdown: CancellationToken,
 ) {
-    let controller = watches::pipelines(pipelines);
+    let controller = watches::pipelines(within(watching, namespace));
     let store = controller.store();
     seen(store.clone());
-    let reconciling = watches::own_all(controller, &context, namespace)
+    let reconciling = watches::own_all(controller, watching, &context, namespace)
         .reconcile_on(told(scaled))
         .reconcile_on(secrets::changes(Arc::clone(&context)))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())

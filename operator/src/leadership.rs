@@ -136,14 +136,15 @@ impl Election {
         let now = Instant::now();
         let since = seen.take().filter(|seen| seen.version == version).map_or(now, |seen| seen.since);
         let current = seen.insert(Seen { holder: holder(&lease), version, since });
-        let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
-        let transitions = match decide::next(current, &self.identity, now, DURATION) {
+        let written = lease.spec.clone().unwrap_or_default();
+        let transitions = written.lease_transitions.unwrap_or_default();
+        let spec = match decide::next(current, &self.identity, now, DURATION) {
             Move::Wait => return Ok(None),
-            Move::Renew => transitions,
-            Move::Take => transitions.saturating_add(1),
+            Move::Renew => LeaseSpec { acquire_time: written.acquire_time, ..self.spec(transitions) },
+            Move::Take => self.spec(transitions.saturating_add(1)),
         };
         // The resourceVersion that was read goes with it, so of two that take it at once only one succeeds.
-        self.write(&Lease { spec: Some(self.spec(transitions)), ..lease }, Write::Replace).await
+        self.write(&Lease { spec: Some(spec), ..lease }, Write::Replace).await
     }
 
     async fn write(&self, lease: &Lease, how: Write) -> Result<Option<String>, Error> {

@@ -31,7 +31,8 @@ use crate::{
     controller::{
         build::build,
         dereference::reach_database,
-        status::{self, Findings, Unusable},
+        reasons::NOT_APPLIED,
+        status::{self, Findings, Unapplied, Unusable},
         topics::{Topics, Unready},
         validate::{DefaultImages, ValidatedPipeline, validate},
     },
@@ -226,7 +227,7 @@ impl Pipeline {
                         Err(error) => {
                             let message = format!("{error:#}");
                             failed = Some(error);
-                            Err(message)
+                            Err(Unapplied { reason: NOT_APPLIED, message })
                         }
                     });
                 }

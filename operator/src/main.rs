@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use kube::{
-    Client, CustomResourceExt,
+    Client, Config, CustomResourceExt,
     runtime::reflector::{ObjectRef, Store},
 };
 use prometheus_client::registry::Registry;
@@ -23,7 +23,6 @@ use sms_operator::{
         seen::Seen,
         turns::Turns,
         validate::DefaultImages,
-        within,
     },
     crd::SmsPipeline,
     lag,
@@ -66,6 +65,9 @@ fn print_crd() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How long the API server may let a round wait. One that has lost its power answers never, and a round holds up others.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
 async fn run(settings: Run) -> anyhow::Result<()> {
     let listener = server::bind(settings.telemetry.metrics_address, "metrics and health (METRICS_ADDRESS)").await?;
     let telemetry = Telemetry::init("sms-operator", &settings.telemetry)?;
@@ -78,7 +80,10 @@ async fn run(settings: Run) -> anyhow::Result<()> {
     let serving = tokio::spawn(server::serve_with(listener, registry, health, routes, shutdown.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.watch_namespace, "starting");
-    let client = Client::try_default().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
+    let mut config = Config::infer().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
+    let watching = Client::try_from(config.clone()).context("failed to set up a client of the API server")?;
+    (config.read_timeout, config.reset_reader_on_write) = (Some(ANSWER_TIMEOUT), true);
+    let client = Client::try_from(config).context("failed to set up a client of the API server")?;
     let namespace = settings.watch_namespace.as_deref();
     let identity = format!("{}_{}", settings.identity, Uuid::new_v4());
     // Where all namespaces are looked after, the Lease is in the operator's own.
@@ -122,9 +127,8 @@ async fn run(settings: Run) -> anyhow::Result<()> {
             });
         };
         context.metrics.leads(true);
-        let pipelines = within(&client, namespace);
         let leading =
-            controller::run(pipelines, namespace, Arc::clone(&context), kubernetes, observing, woken, shutdown.clone());
+            controller::run(&watching, namespace, Arc::clone(&context), kubernetes, observing, woken, shutdown.clone());
         lost = tokio::select! {
             () = leading => false,
             () = election.lost() => true,

@@ -187,7 +187,7 @@ async fn an_object_of_somebody_else_is_refused_and_left_alone() {
     applied.apply(3, "Forbid", 1);
 
     let condition = eventually("the condition tells", LIMIT, async || {
-        applied.condition("ApiAvailable").filter(|condition| condition.reason == "NotApplied")
+        applied.condition("ApiAvailable").filter(|condition| condition.reason == "NameConflict")
     })
     .await;
 

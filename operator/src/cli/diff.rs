@@ -24,7 +24,7 @@ use crate::{
         kinds,
         validate::{DefaultImages, validate},
     },
-    crd::SmsPipeline,
+    crd::{SmsPipeline, SmsPipelineSpec},
     yaml,
 };
 
@@ -84,7 +84,7 @@ async fn compare(
         let _ =
             writeln!(answer.notes, "{name}: {by} says that nothing is changed: this is what follows when it goes on");
     }
-    let images = images(client, settings, &pipeline).await?;
+    let images = images(client, settings, &pipeline, live.as_ref()).await?;
     let mut referenced = read_secrets(client, &pipeline).await?;
     // What the autoscaler asks for is no change.
     referenced.processors = processors(client, &pipeline).await?;
@@ -108,10 +108,19 @@ async fn compare(
     Ok(())
 }
 
-/// The images where the pipeline names none: those of the flags, or those that run, or those of this release.
-async fn images(client: &Client, settings: &Diff, pipeline: &SmsPipeline) -> anyhow::Result<DefaultImages> {
+/// The images where the pipeline names none: those of the flags, or those that run because `live` names none either, or
+/// those of this release.
+async fn images(
+    client: &Client,
+    settings: &Diff,
+    pipeline: &SmsPipeline,
+    live: Option<&SmsPipeline>,
+) -> anyhow::Result<DefaultImages> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let (api, processor) = images_in_use(client, &namespace, &pipeline.name_any()).await?;
+    let names = |image: fn(&SmsPipelineSpec) -> &Option<String>| live.is_some_and(|live| image(&live.spec).is_some());
+    let api = api.filter(|_| !names(|spec| &spec.api.image));
+    let processor = processor.filter(|_| !names(|spec| &spec.processor.image));
     let choose = |flag: &Option<String>, running: Option<String>, default: &str| {
         flag.clone().or(running).unwrap_or_else(|| default.to_owned())
     };

@@ -12,6 +12,7 @@ mod preview;
 mod prune;
 mod replicas;
 mod served;
+mod written;
 
 use std::collections::BTreeSet;
 
@@ -40,17 +41,19 @@ use crate::{
 pub use made::Made;
 pub use preview::{Change, Preview, images_in_use, preview};
 pub use served::Served;
+pub use written::{Written, sentence};
 
 /// Who writes the fields, as `kubectl get --show-managed-fields` tells it.
 pub const FIELD_MANAGER: &str = "sms-operator";
 
 /// Makes the cluster hold `desired`, as far as it has the kinds, and nothing else of the pipeline's; tells how far the
-/// workloads have come.
+/// workloads have come, and in `written` what it has done, also where it fails.
 pub async fn apply(
     client: &Client,
     served: &BTreeSet<&'static Kind>,
     (seen, made): (&Seen, &Made),
     desired: &Desired,
+    written: &mut Vec<Written>,
 ) -> Result<Workloads, Error> {
     let mut workloads = Workloads::default();
     let objects = desired.objects();
@@ -63,7 +66,7 @@ pub async fn apply(
         let sight = seen.get(object.kind, &object.content.namespace().unwrap_or_default(), &name);
         let found = match sight.filter(|sight| made.is_as_applied(object, sight)) {
             Some(sight) => sight.workload,
-            None => apply_object(client, made, object).await?,
+            None => apply_object(client, made, object, written).await?,
         };
         if let Some(found) = found {
             let is_api = name == desired.api.name_any();
@@ -71,7 +74,7 @@ pub async fn apply(
         }
     }
     made.keep_only(&objects);
-    prune::prune(client, served, seen, desired).await?;
+    prune::prune(client, served, seen, desired, written).await?;
     Ok(workloads)
 }
 
@@ -113,7 +116,9 @@ pub async fn stop(client: &Client, pipeline: &SmsPipeline) -> Result<bool, Error
 
 async fn has_pods(client: &Client, namespace: &str, pipeline: &str) -> Result<bool, Error> {
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let one = ListParams::default().labels(&pods_selector(pipeline)).limit(1);
+    // Pods that were evicted or have ended stay for others to look at, and use nothing.
+    let alive = "status.phase!=Failed,status.phase!=Succeeded";
+    let one = ListParams::default().labels(&pods_selector(pipeline)).fields(alive).limit(1);
     let listed = pods.list_metadata(&one).await;
     let listed = listed.map_err(|source| Error::ListObjects { kind: "Pod".to_owned(), source })?;
     Ok(!listed.items.is_empty())
@@ -124,6 +129,7 @@ pub(super) async fn apply_object(
     client: &Client,
     made: &Made,
     object: &Object,
+    written: &mut Vec<Written>,
 ) -> Result<Option<WorkloadState>, Error> {
     let (kind, name) = (object.kind.kind.to_owned(), object.content.name_any());
     let failed = |source| Error::ApplyObject { kind: kind.clone(), name: name.clone(), source };
@@ -132,23 +138,25 @@ pub(super) async fn apply_object(
     let is_workload = *object.kind == kinds::DEPLOYMENT;
     let mut desired = object.content.clone();
     let mut parameters = PatchParams::apply(FIELD_MANAGER);
-    if let Some(live) = api.get_metadata_opt(&name).await.map_err(failed)? {
-        if !shares_owner(&live, &object.content) {
+    let live = api.get_metadata_opt(&name).await.map_err(failed)?;
+    if let Some(live) = &live {
+        if !shares_owner(live, &object.content) {
             return Err(Error::NameConflict { kind, name });
         }
         if !is_workload && made.is_as_applied(object, &Sight::of(&live.metadata, None)) {
             return Ok(None);
         }
         parameters = parameters.force();
-        desired.metadata.uid = live.metadata.uid;
+        desired.metadata.uid.clone_from(&live.metadata.uid);
         if object.scaled_by == ScaledBy::Autoscaler {
-            let managed = live.metadata.managed_fields.unwrap_or_default();
-            replicas::leave(&api, &managed, &mut desired).await.map_err(failed)?;
+            replicas::leave(&api, live.managed_fields(), &mut desired).await.map_err(failed)?;
         }
     }
     made.begin(object);
     let applied = api.patch(&name, &parameters, &Patch::Apply(&desired)).await.map_err(failed)?;
     made.end(object, &applied.metadata);
+    let how = written::how(live.as_ref(), &applied);
+    written.extend(how.map(|how| Written { how, kind: object.kind, name: name.clone() }));
     if !is_workload {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ use super::{
     events::Change,
     key,
     reasons::{Reason, TOPICS_DELETED, TOPICS_KEPT},
+    topics::Deleted,
     turns::Turn,
     validate::{ValidatedKafka, kafka_settings},
 };
@@ -87,10 +88,7 @@ pub(super) async fn delete_topics(
     turn: &mut Turn<'_>,
 ) -> Result<Action, Error> {
     let (reason, note) = match stop_and_delete(context, pipeline, turn).await {
-        Ok(topics) if topics.is_empty() => {
-            (TOPICS_KEPT, "no topic was deleted: none is on record as this pipeline's own".to_owned())
-        }
-        Ok(topics) => (TOPICS_DELETED, format!("deleted with the pipeline: {}", topics.join(", "))),
+        Ok(deleted) => told(&deleted),
         Err(why) if is_overdue => (TOPICS_KEPT, format!("{why}; delete them with Kafka's own tools")),
         Err(why) => {
             tracing::info!(pipeline = pipeline.name_any(), why, "the topics are not yet deleted");
@@ -102,26 +100,34 @@ pub(super) async fn delete_topics(
     Ok(Action::await_change())
 }
 
+/// What is told of topics that went with their pipeline, or did not.
+fn told(Deleted { gone, kept }: &Deleted) -> (Reason, String) {
+    let deleted = format!("deleted with the pipeline: {}", gone.join(", "));
+    let (gone, kept) = (gone.as_slice(), kept.join(", "));
+    match (gone, kept.as_str()) {
+        ([], "") => (TOPICS_KEPT, "no topic was deleted: none is on record as this pipeline's own".to_owned()),
+        (_, "") => (TOPICS_DELETED, deleted),
+        ([], kept) => (TOPICS_KEPT, format!("no topic was deleted, because they are somebody else's now: {kept}")),
+        (_, kept) => (TOPICS_KEPT, format!("{deleted}; kept, because they are somebody else's now: {kept}")),
+    }
+}
+
 fn change(reason: Reason, note: String) -> Change {
     Change { about: "Deletion".to_owned(), reason, note }
 }
 
-/// The names of the topics that were deleted, or why none were. First those who use them end: a client that asks for a
+/// What has become of the topics, or why none were deleted. First those who use them end: a client that asks for a
 /// topic that is gone can make the broker create it anew.
-async fn stop_and_delete(
-    context: &Context,
-    pipeline: &SmsPipeline,
-    turn: &mut Turn<'_>,
-) -> Result<Vec<String>, String> {
+async fn stop_and_delete(context: &Context, pipeline: &SmsPipeline, turn: &mut Turn<'_>) -> Result<Deleted, String> {
     if !apply::stop(&context.client, pipeline).await.map_err(|error| error_chain(&error))? {
         return Err("the API or processors still run".to_owned());
     }
     let kafka = ValidatedKafka::new(pipeline, settings(context, pipeline).await?);
     let uid = pipeline.uid().unwrap_or_default();
     let deleting = async {
-        let topics = context.brokers.delete_topics(&kafka).await?;
+        let deleted = context.brokers.delete_topics(&kafka).await?;
         context.brokers.release(&kafka, &uid).await?;
-        Ok(topics)
+        Ok(deleted)
     };
     turn.resting(deleting).await.map_err(|error: kafka::Error| error_chain(&error))
 }
@@ -170,6 +176,22 @@ mod tests {
         pipeline.metadata.finalizers = is_kept.then(|| vec!["other".to_owned(), FINALIZER.to_owned()]);
         pipeline.metadata.deletion_timestamp = deleted.map(|seconds| Time(at(seconds)));
         assert_eq!(duty(&pipeline, at(1000)), expected, "{on_delete:?}, kept: {is_kept}, deleted at {deleted:?}");
+    }
+
+    #[test]
+    fn what_is_told_of_the_topics_is_what_has_become_of_them() {
+        let told = |gone: &[&str], kept: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let (reason, note) = told(&Deleted { gone: names(gone), kept: names(kept) });
+            format!("{}: {note}", reason.name)
+        };
+        assert_eq!(told(&["a", "b"], &[]), "TopicsDeleted: deleted with the pipeline: a, b");
+        assert_eq!(told(&[], &["a"]), "TopicsKept: no topic was deleted, because they are somebody else's now: a");
+        assert!(
+            told(&["a"], &["b"])
+                .contains("deleted with the pipeline: a; kept, because they are somebody else's now: b")
+        );
+        assert!(told(&[], &[]).contains("none is on record"));
     }
 
     #[test]

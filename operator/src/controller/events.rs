@@ -1,5 +1,6 @@
 //! What becomes an event of the pipeline, seen by `kubectl describe` and `kubectl events`: every change of a condition's
-//! reason, and every topic that is new or has grown. [`changes`] is pure.
+//! reason, every object, topic and setting that is made or changed, and every step of the number of processors. What is told
+//! is found by pure functions.
 
 mod limit;
 
@@ -20,8 +21,10 @@ use kube::{
 use telemetry::error_chain;
 
 use super::{
+    apply::{Written, sentence},
     reasons::{self, Reason, Severity},
     status::READY,
+    topics::Topics,
 };
 use crate::crd::{SmsPipeline, SmsPipelineStatus};
 
@@ -90,6 +93,21 @@ fn scaled(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) -> Opti
         Ordering::Less => reasons::SCALED_DOWN,
     };
     Some(Change { about: "AutoscalerActive".to_owned(), reason, note: now.message })
+}
+
+/// What is to be told of objects that were written.
+pub fn objects(written: &[Written]) -> Vec<Change> {
+    let change = |note| Change { about: "Apply".to_owned(), reason: reasons::OBJECTS_CHANGED, note };
+    sentence(written).map(change).into_iter().collect()
+}
+
+/// What is to be told of topics that are as wanted now. Those that are new or have grown show in the status.
+pub fn topics(topics: &Topics) -> Vec<Change> {
+    if topics.changed.is_empty() {
+        return Vec::new();
+    }
+    let note = topics.changed.join("; ");
+    vec![Change { about: "TopicsReady".to_owned(), reason: reasons::TOPICS_CHANGED, note }]
 }
 
 /// Publishes events, not too many for one pipeline.

@@ -68,10 +68,13 @@ reasons! {
     UNSAFE_BROKER_SETTINGS = warning("UnsafeBrokerSettings", "A setting of the brokers can lose messages.");
     REPLICAS_READY = normal("ReplicasReady", "As many replicas are ready as are wanted.");
     REPLICAS_NOT_READY = normal("ReplicasNotReady", "Replicas are starting, or cannot start: see the message and the pods.");
+    NAME_CONFLICT = warning("NameConflict", "An object of that name belongs to somebody else: remove it or rename the pipeline.");
     NOT_APPLIED = warning("NotApplied", "An object could not be made or changed: see the message.");
     NOT_PAUSED = normal("NotPaused", "The operator carries out what the spec says.");
     PAUSED = normal("Paused", "The operator changes nothing, because spec.paused or the annotation says so.");
     TOPIC_IN_USE = normal("TopicInUse", "A topic was made, or one that existed is used.");
+    TOPICS_CHANGED = normal("TopicsChanged", "Settings of topics or of the consumer group were set as the spec says.");
+    OBJECTS_CHANGED = normal("ObjectsChanged", "Objects were made, changed or deleted: the message names them.");
     TOPICS_DELETED = normal("TopicsDeleted", "The topics were deleted with the pipeline, as onDelete says.");
     TOPICS_KEPT = warning("TopicsKept", "The pipeline went without its topics, although onDelete is Delete: see the message.");
     TOKEN_ROTATING = normal("InternalTokenRotating", "The token of internal calls is being replaced, as the annotation asks.");

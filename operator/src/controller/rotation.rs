@@ -13,7 +13,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    Context, Error, apply,
+    Context, Error,
+    apply::{self, Written},
     build::{self, Desired},
     events::Change,
     key,
@@ -96,6 +97,7 @@ pub(super) async fn advance(
     validated: &ValidatedPipeline,
     desired: &Desired,
     workloads: &Workloads,
+    written: &mut Vec<Written>,
 ) -> Result<(), Error> {
     let tokens = &validated.internal_tokens;
     let rollout = match tokens.stage() {
@@ -115,7 +117,7 @@ pub(super) async fn advance(
     let Some(next) = tokens.next(asked, rollout) else { return Ok(()) };
     let stage = next.stage();
     let secret = build::internal_secret(&ValidatedPipeline { internal_tokens: next, ..validated.clone() });
-    apply::apply_object(&context.client, &context.made, &Object::new(&kinds::SECRET, &secret)).await?;
+    apply::apply_object(&context.client, &context.made, &Object::new(&kinds::SECRET, &secret), written).await?;
     tracing::info!(pipeline = pipeline.name_any(), namespace = pipeline.namespace(), ?stage, "rotating the token");
     match stage {
         Some(stage) => context.rotations.begin(key(pipeline), stage),

@@ -6,11 +6,12 @@ use serde_json::json;
 use telemetry::error_chain;
 
 use super::{
-    Context, Error, apply,
+    Context, Error,
+    apply::{self, Written},
     build::{self, Desired},
     dereference::{self, Referenced, reach_database},
     events, key, ownership, rotation,
-    status::{self, Findings, Unusable, Workloads},
+    status::{self, Findings, Unapplied, Unusable, Workloads},
     topics::{Problem, Unready},
     turns::Turn,
     validate::{self, ValidatedPipeline},
@@ -23,9 +24,10 @@ pub(super) async fn round(
     context: &Context,
     turn: &mut Turn<'_>,
 ) -> Result<SmsPipelineStatus, Error> {
-    if pipeline.status.is_none() {
+    let mut before = pipeline.status.clone();
+    if before.is_none() {
         // Whoever waits for a condition finds it from the first moment on, however long the first round takes.
-        write_status(context, pipeline, &Findings::default()).await?;
+        before = Some(write_status(context, pipeline, None, &Findings::default()).await?);
     }
     let scaling = Some(context.scaling.finding(pipeline));
     let mut findings = Findings { paused: pipeline.paused_by(), scaling, ..Findings::default() };
@@ -59,7 +61,7 @@ pub(super) async fn round(
             }
         }
     }
-    let status = write_status(context, pipeline, &findings).await?;
+    let status = write_status(context, pipeline, before.as_ref(), &findings).await?;
     failed.map_or(Ok(status), Err)
 }
 
@@ -107,11 +109,14 @@ async fn carry_out(
     };
     let is_anothers = matches!(&topics, Err(Unready { problem: Problem::OwnedByAnother { .. }, .. }));
     let made = if is_anothers { apply::stop(&context.client, pipeline).await.err().map(Err) } else { made };
+    if let Ok(topics) = &topics {
+        context.events.publish(pipeline, events::topics(topics)).await;
+    }
     findings.topics = Some(topics);
     let (workloads, failed) = match made {
         None => (None, None),
         Some(Ok((workloads, rotated))) => (Some(Ok(workloads)), rotated.err()),
-        Some(Err(error)) => (Some(Err(error_chain(&error))), Some(error)),
+        Some(Err(error)) => (Some(Err(Unapplied::from(&error))), Some(error)),
     };
     findings.workloads = workloads;
     failed
@@ -125,26 +130,33 @@ async fn make_objects(
     validated: &ValidatedPipeline,
 ) -> Result<(Workloads, Result<(), Error>), Error> {
     let desired = build::build(validated);
-    let workloads = apply_objects(context, &desired).await?;
-    let rotated = rotation::advance(context, pipeline, validated, &desired, &workloads).await;
-    Ok((workloads, rotated))
+    let mut written = Vec::new();
+    let applied = apply_objects(context, &desired, &mut written).await;
+    let rotated = match &applied {
+        Ok(workloads) => rotation::advance(context, pipeline, validated, &desired, workloads, &mut written).await,
+        Err(_) => Ok(()),
+    };
+    context.events.publish(pipeline, events::objects(&written)).await;
+    Ok((applied?, rotated))
 }
 
-async fn apply_objects(context: &Context, desired: &Desired) -> Result<Workloads, Error> {
+async fn apply_objects(context: &Context, desired: &Desired, written: &mut Vec<Written>) -> Result<Workloads, Error> {
     let served = context.served.kinds(&context.client).await?;
-    apply::apply(&context.client, &served, (&context.seen, &context.made), desired).await
+    apply::apply(&context.client, &served, (&context.seen, &context.made), desired, written).await
 }
 
+/// Writes the status unless it is as `before`. A round can take long: what it found of a pipeline that was deleted and made
+/// again meanwhile is none of the new one's.
 async fn write_status(
     context: &Context,
     pipeline: &SmsPipeline,
+    before: Option<&SmsPipelineStatus>,
     findings: &Findings,
 ) -> Result<SmsPipelineStatus, Error> {
     let (name, namespace) = (pipeline.name_any(), pipeline.namespace().unwrap_or_default());
     if let Some(Ok(Workloads { api, processor, left_out: _ })) = &findings.workloads {
         context.metrics.replicas(&namespace, &name, api.existing, processor.existing);
     }
-    let before = pipeline.status.as_ref();
     let status = status::summarize(&name, pipeline.meta().generation, before, findings, Timestamp::now());
     if before == Some(&status) {
         return Ok(status);
@@ -153,12 +165,12 @@ async fn write_status(
         tracing::info!(pipeline = name, namespace, status = status::explanation(&status), "status changed");
     }
     let api = Api::<SmsPipeline>::namespaced(context.client.clone(), &namespace);
-    let patch = json!({ "status": status });
-    match api.patch_status(&name, &apply::merge(), &Patch::Merge(&patch)).await {
-        Ok(_) => {
-            context.events.publish(pipeline, events::changes(before, &status)).await;
-            Ok(status)
-        }
-        Err(source) => Err(Error::WriteStatus { name, source }),
-    }
+    let failed = |source| Error::WriteStatus { name: name.clone(), source };
+    let found = api.get_metadata_opt(&name).await.map_err(failed)?;
+    let Some(found) = found.filter(|found| found.uid() == pipeline.uid()) else { return Ok(status) };
+    // The uid alone would not do: the API server does not compare that of a status.
+    let patch = json!({ "metadata": { "resourceVersion": found.resource_version() }, "status": status });
+    api.patch_status(&name, &apply::merge(), &Patch::Merge(&patch)).await.map_err(failed)?;
+    context.events.publish(pipeline, events::changes(before, &status)).await;
+    Ok(status)
 }

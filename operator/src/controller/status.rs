@@ -5,9 +5,11 @@ mod autoscaling;
 use autoscaler::Decision;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use telemetry::error_chain;
 
 use crate::{
     controller::{
+        Error,
         build::processor_selector,
         reasons::{self, Reason},
         topics::{Problem, Safety, Topics, Unready, plan::Difference},
@@ -26,7 +28,7 @@ pub struct Findings {
     /// The topics, or why they are not as wanted; absent when it did not come to that.
     pub topics: Option<Result<Topics, Unready>>,
     /// The two workloads, or why they could not be applied; absent when it did not come to that.
-    pub workloads: Option<Result<Workloads, String>>,
+    pub workloads: Option<Result<Workloads, Unapplied>>,
     /// Why the database seems to be away, told only while the API is not available.
     pub database_unreachable: Option<String>,
     /// Who says how many processors run; absent when it did not come to that.
@@ -56,6 +58,25 @@ pub enum Unusable {
     Invalid(Invalid),
     /// What it names could not be read.
     Unread(String),
+}
+
+/// Why the workloads could not be made or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unapplied {
+    /// In a word.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
+}
+
+impl From<&Error> for Unapplied {
+    fn from(error: &Error) -> Self {
+        let reason = match error {
+            Error::NameConflict { .. } => reasons::NAME_CONFLICT,
+            _ => reasons::NOT_APPLIED,
+        };
+        Self { reason, message: error_chain(error) }
+    }
 }
 
 /// The two workloads as they are.
@@ -218,7 +239,7 @@ fn topics_ready(findings: &Findings) -> Finding {
                 }
                 Problem::Kafka(_) | Problem::Refused(_) | Problem::OwnedByAnother { .. } | Problem::Pending => "",
             };
-            is_not(reason, telemetry::error_chain(problem) + advice)
+            is_not(reason, error_chain(problem) + advice)
         }
     }
 }
@@ -261,7 +282,7 @@ fn api_available(findings: &Findings) -> Finding {
 fn available(findings: &Findings, which: fn(&Workloads) -> &WorkloadState, cause: Option<&str>) -> Finding {
     let state = match &findings.workloads {
         None => return unknown(),
-        Some(Err(message)) => return is_not(reasons::NOT_APPLIED, message.clone()),
+        Some(Err(Unapplied { reason, message })) => return is_not(*reason, message.clone()),
         Some(Ok(workloads)) => which(workloads),
     };
     let (ready, desired) = (state.ready, state.desired);

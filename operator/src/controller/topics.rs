@@ -58,6 +58,8 @@ pub enum Problem {
 pub struct Topics {
     /// The topics as Kafka tells them.
     pub topics: Vec<TopicStatus>,
+    /// Settings that were set this time, a sentence for each topic or group.
+    pub changed: Vec<String>,
     /// Whether the brokers' settings endanger messages, or why that is not known.
     pub safety: Result<Safety, String>,
 }
@@ -91,23 +93,28 @@ pub async fn ensure(admin: &Admin, kafka: &ValidatedKafka) -> Result<Topics, Unr
         Some(claim) => own(admin, claim).await?,
         None => None,
     };
-    let mut found = BTreeMap::new();
-    if let Err(problem) = make(admin, kafka, &mut found).await {
+    let (mut found, mut changed) = (BTreeMap::new(), Vec::new());
+    if let Err(problem) = make(admin, kafka, &mut found, &mut changed).await {
         if let Problem::Refused(differences) = &problem {
             found.retain(|topic, _| differences.iter().all(|difference| difference.topic() != topic));
         }
         return Err(Unready { problem, settled: Some(statuses(found)) });
     }
-    let safety = settle(admin, kafka, &found).await.map_err(|error| error.to_string());
+    let safety = settle(admin, kafka, &found, &mut changed).await.map_err(|error| error.to_string());
     let safety = safety.map(|mut safety| {
         safety.notes.extend(unclaimed);
         safety
     });
-    Ok(Topics { topics: statuses(found), safety })
+    Ok(Topics { topics: statuses(found), changed, safety })
 }
 
 /// Makes the topics as wanted; `found` tells how they were seen last, also where that fails.
-async fn make(admin: &Admin, kafka: &ValidatedKafka, found: &mut BTreeMap<String, Found>) -> Result<(), Problem> {
+async fn make(
+    admin: &Admin,
+    kafka: &ValidatedKafka,
+    found: &mut BTreeMap<String, Found>,
+    changed: &mut Vec<String>,
+) -> Result<(), Problem> {
     let (wanted, known) = (&kafka.topics, &kafka.known_topics);
     let names: Vec<String> = wanted.all().map(|topic| topic.name.clone()).into();
     *found = look(admin, &names).await?;
@@ -123,10 +130,8 @@ async fn make(admin: &Admin, kafka: &ValidatedKafka, found: &mut BTreeMap<String
         admin.grow_topic(topic, *partitions).await?;
     }
     if !alter.is_empty() {
-        for (topic, settings) in &alter {
-            tracing::info!(topic, ?settings, "setting what differs");
-        }
-        admin.alter_configs(alter.into_iter().map(|(topic, set)| (Configurable::Topic(topic), set)).collect()).await?;
+        let alter = alter.into_iter().map(|(topic, settings)| (Configurable::Topic(topic), settings)).collect();
+        set(admin, alter, changed).await?;
     }
     if !create.is_empty() || !grow.is_empty() {
         *found = look(admin, &names).await?;
@@ -168,6 +173,7 @@ async fn settle(
     admin: &Admin,
     kafka: &ValidatedKafka,
     topics: &BTreeMap<String, Found>,
+    changed: &mut Vec<String>,
 ) -> Result<Safety, kafka::Error> {
     let Some(broker) = topics.values().find_map(|topic| topic.description.leader) else {
         return Err(kafka::Error::Call { call: "DescribeConfigs", reason: "no partition has a leader".to_owned() });
@@ -177,36 +183,65 @@ async fn settle(
         let group = Configurable::Group(kafka.consumer_group.clone());
         let settings = group::differing(&broker, &one(admin, group.clone()).await?);
         if !settings.is_empty() {
-            tracing::info!(group = kafka.consumer_group, ?settings, "setting what differs");
-            admin.alter_configs(BTreeMap::from([(group, settings)])).await?;
+            set(admin, BTreeMap::from([(group, settings)]), changed).await?;
         }
     }
     Ok(safety::judge(&broker, topics, kafka.group_protocol))
+}
+
+/// Sets what differs, and tells so.
+async fn set(
+    admin: &Admin,
+    settings: BTreeMap<Configurable, BTreeMap<&'static str, String>>,
+    changed: &mut Vec<String>,
+) -> Result<(), kafka::Error> {
+    let sentence = |(what, settings): (&Configurable, &BTreeMap<&'static str, String>)| {
+        let settings: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{what}: {}", settings.join(", "))
+    };
+    let sentences: Vec<_> = settings.iter().map(sentence).collect();
+    for sentence in &sentences {
+        tracing::info!("setting what differs for {sentence}");
+    }
+    admin.alter_configs(settings).await?;
+    changed.extend(sentences);
+    Ok(())
 }
 
 async fn one(admin: &Admin, resource: Configurable) -> Result<Config, kafka::Error> {
     Ok(admin.known_configs(vec![resource]).await?.pop().unwrap_or_default())
 }
 
-/// Deletes the topics of a pipeline that goes, with all that is in them, and gives their names. One that is no longer
-/// the topic that the status remembers is somebody else's and stays, and so do all when another pipeline owns them.
+/// What has become of the topics of a pipeline that goes, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Those that are gone, also where that was so before.
+    pub gone: Vec<String>,
+    /// Those that are somebody else's and stay.
+    pub kept: Vec<String>,
+}
+
+/// Deletes the topics of a pipeline that goes, with all that is in them. One that is no longer the topic that the status
+/// remembers is somebody else's and stays, and so do all when another pipeline owns them.
 /// Kafka deletes by name, so that between the look and the deletion a moment is left in which a topic can be replaced.
-pub async fn delete(admin: &Admin, kafka: &ValidatedKafka) -> Result<Vec<String>, kafka::Error> {
+pub async fn delete(admin: &Admin, kafka: &ValidatedKafka) -> Result<Deleted, kafka::Error> {
     let (wanted, remembered) = (&kafka.topics, &kafka.known_topics.remembered);
-    if let Some(claim) = &kafka.claim
-        && !owners::is_owner(admin, claim).await?
-    {
-        return Ok(Vec::new());
-    }
-    let names = remembered.iter().map(|topic| topic.name.clone()).collect();
-    let doomed = plan::deletable(wanted, remembered, &admin.describe_topics(names).await?);
+    let names: Vec<_> = remembered.iter().map(|topic| topic.name.clone()).collect();
+    let found = admin.describe_topics(names.clone()).await?;
+    let is_owner = match &kafka.claim {
+        // An earlier try may have taken the claim back already.
+        Some(claim) if !found.is_empty() => owners::is_owner(admin, claim).await?,
+        Some(_) | None => true,
+    };
+    let doomed = if is_owner { plan::deletable(wanted, remembered, &found) } else { Vec::new() };
     for topic in &doomed {
         tracing::info!(topic, "deleting topic");
     }
     if !doomed.is_empty() {
         admin.delete_topics(&doomed).await?;
     }
-    Ok(doomed)
+    let (kept, gone) = names.into_iter().partition(|name| found.contains_key(name) && !doomed.contains(name));
+    Ok(Deleted { gone, kept })
 }
 
 /// As it was some seconds ago, which is soon enough to carry out an edit; what we have just done ourselves shows.

@@ -11,7 +11,7 @@ use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{DynamicObject, PartialObjectMeta},
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt, predicates,
@@ -68,10 +68,10 @@ fn edit(pipeline: &SmsPipeline) -> Option<u64> {
 /// `controller`, woken by changes of everything made from a pipeline.
 pub fn own_all(
     mut controller: Controller<SmsPipeline>,
+    client: &Client,
     context: &Arc<Context>,
     namespace: Option<&str>,
 ) -> Controller<SmsPipeline> {
-    let client = &context.client;
     for kind in kinds::ALL.into_iter().filter(|kind| **kind != kinds::SECRET) {
         let context = Arc::clone(context);
         controller = if *kind == kinds::DEPLOYMENT {

@@ -3,11 +3,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the pipeline stands. Rapid numbers such as lag are in metrics.
+// What is absent is written as null: a merge patch leaves what it does not name as it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SmsPipelineStatus {
     /// The generation of the spec that the rest of the status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub observed_generation: Option<i64>,
     /// How many processors exist.
     #[serde(default)]
@@ -28,7 +29,7 @@ pub struct SmsPipelineStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub topics: Vec<TopicStatus>,
     /// How the number of processors was decided, with `processor.autoscaling`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub autoscaling: Option<AutoscalingStatus>,
 }
 
@@ -49,12 +50,12 @@ pub struct LastDecision {
     /// Why, as docs/autoscaling.md lists it.
     pub reason: String,
     /// What held the number where it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub bound: Option<String>,
     /// The sum in words and numbers.
     pub message: String,
     /// How many messages waited; absent when that was not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub backlog: Option<i64>,
     /// When.
     pub at: Time,

@@ -8,7 +8,10 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, Preconditions},
 };
 
-use super::is_owned_by;
+use super::{
+    is_owned_by,
+    written::{How, Written},
+};
 use crate::controller::{
     Error,
     build::{Desired, pipeline_selector},
@@ -23,6 +26,7 @@ pub(super) async fn prune(
     served: &BTreeSet<&'static Kind>,
     seen: &Seen,
     desired: &Desired,
+    written: &mut Vec<Written>,
 ) -> Result<(), Error> {
     let metadata = &desired.api.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -35,6 +39,7 @@ pub(super) async fn prune(
         let namespace = orphan.namespace.as_deref().unwrap_or_default();
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind.resource());
         delete(&api, kind, &orphan).await?;
+        written.push(Written { how: How::Deleted, kind, name: orphan.name.unwrap_or_default() });
     }
     Ok(())
 }

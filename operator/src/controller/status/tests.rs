@@ -7,7 +7,7 @@ fn findings() -> Findings {
     Findings {
         paused: None,
         usable: Some(Ok(())),
-        topics: Some(Ok(Topics { topics: vec![topic], safety: Ok(Safety::default()) })),
+        topics: Some(Ok(Topics { topics: vec![topic], changed: Vec::new(), safety: Ok(Safety::default()) })),
         workloads: Some(Ok(Workloads { api: running.clone(), processor: running, left_out: Vec::new() })),
         database_unreachable: None,
         scaling: Some(Scaling::ByUser),
@@ -135,7 +135,7 @@ fn an_unreachable_database_explains_an_api_that_is_not_ready() {
 #[test]
 fn settings_of_the_brokers_that_endanger_messages_are_a_warning() {
     let with = |safety| {
-        let topics = Topics { topics: Vec::new(), safety };
+        let topics = Topics { topics: Vec::new(), changed: Vec::new(), safety };
         Findings { topics: Some(Ok(topics)), ..findings() }
     };
     let note = || vec!["a note".to_owned()];
@@ -162,7 +162,10 @@ fn transition_times_change_only_with_the_status() {
     let first = summarize("notifications", Some(1), None, &findings(), at(10));
     let second = summarize("notifications", Some(1), Some(&first), &findings(), at(20));
     assert_eq!(first, second);
-    let broken = Findings { workloads: Some(Err("refused".to_owned())), ..findings() };
+    let broken = Findings {
+        workloads: Some(Err(Unapplied { reason: reasons::NOT_APPLIED, message: "refused".to_owned() })),
+        ..findings()
+    };
     let third = summarize("notifications", Some(2), Some(&second), &broken, at(30));
     let times: Vec<_> = third.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect();
     assert_eq!(times, [30, 10, 10, 30, 30, 10, 10, 10]);

@@ -86,8 +86,9 @@ fn key(prefix: &str, uid: &str) -> String {
 /// Claims the topics unless that is done already, and tells who owns them.
 pub async fn claim(admin: &Admin, claim: &Claim) -> Result<Claimant, kafka::Error> {
     let (made, mut standing) = read(admin, claim).await?;
-    let gone: Vec<String> =
-        standing.iter().map(|claimant| claimant.uid.clone()).filter(|uid| claim.take_from.contains(uid)).collect();
+    // Only those before us: one that is not gone claims again, behind us, and would be taken away in each round.
+    let before = standing.iter().map(|claimant| claimant.uid.clone()).take_while(|uid| *uid != claim.claimant.uid);
+    let gone: Vec<String> = before.filter(|uid| claim.take_from.contains(uid)).collect();
     for uid in &gone {
         tracing::info!(prefix = claim.prefix, uid, "taking topics over from a pipeline that is gone");
         admin.append_to_log(OWNERS_TOPIC, &key(&claim.prefix, uid), None).await?;

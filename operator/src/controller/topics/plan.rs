@@ -14,8 +14,10 @@ use crate::{
 };
 
 /// The annotation that says which topics are fine although they are not those that the status remembers: ids separated
-/// by commas, of a topic that was made anew or of one that is gone.
+/// by commas, of a topic that was made anew, or after [`GONE`] of one that is gone.
 pub const ACCEPT_TOPICS: &str = "smspipeline.dev/accept-topics";
+/// What stands before the id of a topic that may be made again.
+const GONE: &str = "gone:";
 
 /// A topic as Kafka tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct Found {
 pub struct KnownTopics {
     /// Those that the status remembers.
     pub remembered: Vec<TopicStatus>,
-    /// Ids that were accepted with [`ACCEPT_TOPICS`].
+    /// What was accepted with [`ACCEPT_TOPICS`]: ids of new topics, and those of old ones after [`GONE`].
     pub accepted: BTreeSet<String>,
 }
 
@@ -121,8 +123,8 @@ impl fmt::Display for Difference {
             Self::Vanished { topic, remembered } => write!(
                 formatter,
                 "topic {topic:?} is gone: it was deleted, or spec.kafka.bootstrapServers leads to another cluster; to have an \
-                 empty one made, add {remembered:?}, the id that it had, to the annotation {ACCEPT_TOPICS} (ids separated by \
-                 commas)"
+                 empty one made, add \"{GONE}{remembered}\", with the id that it had, to the annotation {ACCEPT_TOPICS} \
+                 (separated by commas)"
             ),
             Self::ReplicationFactor { topic, found, wanted } => write!(
                 formatter,
@@ -158,7 +160,8 @@ pub fn plan(wanted: &WantedTopics, known: &KnownTopics, found: &BTreeMap<String,
 fn stranger(name: &str, known: &KnownTopics, found: &BTreeMap<String, Found>) -> Option<Difference> {
     let remembered = &known.remembered.iter().find(|topic| topic.name == name)?.topic_id;
     let found = found.get(name).map(|found| &found.description.topic_id);
-    if found == Some(remembered) || known.accepted.contains(remembered) {
+    // A word of its own: the id of a topic that was accepted as a new one says nothing of what follows that one.
+    if found == Some(remembered) || known.accepted.contains(&format!("{GONE}{remembered}")) {
         return None;
     }
     let (topic, remembered) = (name.to_owned(), remembered.clone());
@@ -333,13 +336,26 @@ mod tests {
         let wanted = wanted(6, PartitionGrowth::Forbid);
         let remembered = id("sms.requests");
         let difference = Difference::Vanished { topic: "sms.requests".to_owned(), remembered: remembered.clone() };
-        assert_eq!(planned(&wanted, &found), Plan { refused: vec![difference], ..Plan::default() });
-        let accepted = plan(&wanted, &known(&[&remembered]), &found);
+        assert_eq!(planned(&wanted, &found), Plan { refused: vec![difference.clone()], ..Plan::default() });
+        assert!(difference.to_string().contains(r#"add "gone:id-of-sms.requests", with the id"#), "{difference}");
+        let is_gone = format!("{GONE}{remembered}");
+        let accepted = plan(&wanted, &known(&[&is_gone]), &found);
         assert_eq!(accepted, Plan { create: vec![wanted.requests.clone()], ..Plan::default() });
         // And the one that was made for it is taken in the next round.
         let mut found = self::found(6);
         found.get_mut("sms.requests").expect("there").description.topic_id = "new".to_owned();
-        assert_eq!(plan(&wanted, &known(&[&remembered]), &found), Plan::default());
+        assert_eq!(plan(&wanted, &known(&[&is_gone]), &found), Plan::default());
+    }
+
+    #[test]
+    fn to_accept_a_topic_says_nothing_of_what_follows_it() {
+        let wanted = wanted(6, PartitionGrowth::Forbid);
+        let was_accepted = known(&[&id("sms.requests")]);
+        let mut found = found(6);
+        found.get_mut("sms.requests").expect("there").description.topic_id = "newer".to_owned();
+        assert!(matches!(plan(&wanted, &was_accepted, &found).refused[..], [Difference::Recreated { .. }]));
+        found.remove("sms.requests");
+        assert!(matches!(plan(&wanted, &was_accepted, &found).refused[..], [Difference::Vanished { .. }]));
     }
 
     #[test]

@@ -71,7 +71,8 @@ async fn topics_are_not_deleted_where_it_cannot_be_told_whose_they_are() {
     assert!(error.contains("__smspipeline_owners"), "{error}");
     // Here there is one, and it holds no claim of this pipeline.
     pipeline.claim.as_mut().expect("a claim").replication_factor = 1;
-    assert_eq!(delete(&admin, &pipeline).await.expect("nothing to do"), Vec::<String>::new());
+    let deleted = delete(&admin, &pipeline).await.expect("nothing to do");
+    assert_eq!((deleted.gone.len(), deleted.kept.len()), (0, topics.len()));
     assert_eq!(admin.describe_topics(names).await.expect("an answer").len(), topics.len());
 }
 
@@ -87,17 +88,20 @@ async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
     assert!(refused.settled.is_none());
     let refused = refused.problem.to_string();
     assert!(refused.contains("default/notifications (uid owner)"), "{refused}");
-    assert_eq!(delete(&admin, &other).await.expect("nothing to do"), Vec::<String>::new());
+    let kept = delete(&admin, &other).await.expect("nothing to do");
+    assert_eq!((kept.gone.len(), kept.kept.len()), (0, 4));
 
     let recreated = owner.topics.low_priority.clone();
     admin.delete_topics(std::slice::from_ref(&recreated.name)).await.expect("it is deleted");
     until_gone(&admin, &recreated.name).await;
     admin.create_topics(std::slice::from_ref(&recreated)).await.expect("somebody makes it anew");
     let deleted = delete(&admin, &owner).await.expect("the others are deleted");
-    assert_eq!(deleted, ["sms-requests-dlq", "sms.high-priority", "sms.requests"]);
-    for topic in &deleted {
+    let gone = ["sms-requests-dlq", "sms.high-priority", "sms.requests"].map(str::to_owned).to_vec();
+    assert_eq!(deleted, Deleted { gone, kept: vec![recreated.name.clone()] });
+    for topic in &deleted.gone {
         until_gone(&admin, topic).await;
     }
+    assert_eq!(delete(&admin, &owner).await.expect("whoever tries again finds the same"), deleted);
     let left = admin.describe_topics(vec![recreated.name.clone()]).await.expect("an answer");
     assert!(left.contains_key(&recreated.name));
 

@@ -38,7 +38,8 @@ pub enum Invalid {
     },
     /// A Secret's value cannot be a connection URL.
     #[error(
-        "key {key:?} of Secret {name:?}, named by {field}, is no PostgreSQL URL: it must look like postgresql://user:password@host:port/database"
+        "key {key:?} of Secret {name:?}, named by {field}, is no PostgreSQL URL: it must look like \
+         postgresql://user:password@host:port/database, with @, /, ? and # in user and password percent-encoded"
     )]
     NoUrl {
         /// The field that names it.
@@ -100,11 +101,18 @@ pub(super) fn database_url(reference: &DatabaseSecretRef, found: &Lookup) -> Res
     let text = text(DATABASE_FIELD, name, key, found)?;
     let url = text.and_then(|text| Some((text, url::Url::parse(text.trim()).ok()?)));
     match url {
-        Some((text, url)) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(Sensitive(text.to_owned())),
+        Some((text, url)) if matches!(url.scheme(), "postgres" | "postgresql") && !is_torn(&url) => {
+            Ok(Sensitive(text.to_owned()))
+        }
         Some(_) | None => {
             Err(Invalid::NoUrl { field: DATABASE_FIELD.to_owned(), name: name.clone(), key: key.clone() })
         }
     }
+}
+
+/// Whether a password was taken for the end of the host, so that part of it would be told as host, port or path.
+fn is_torn(url: &url::Url) -> bool {
+    [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@'))
 }
 
 /// Who may use the API, proven to be said; and the keys proven to be there where it takes keys.
@@ -212,9 +220,11 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_url_is_refused_without_being_shown() {
-        for value in ["hunter2", "mysql://user:hunter2@host/database"] {
+        let torn = ["postgresql://user:4711/hunter2@host/database", "postgresql://user:4711?hunter2@host/database"];
+        for value in ["hunter2", "mysql://user:hunter2@host/database"].iter().chain(&torn) {
             let refused = database(&found(value)).expect_err("no PostgreSQL URL");
             assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+            assert!(refused.to_string().contains("percent-encoded"), "{refused}");
         }
     }
 
