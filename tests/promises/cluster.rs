@@ -218,11 +218,24 @@ async fn a_paused_pipeline_is_not_changed_until_it_goes_on_and_its_events_tell_s
     assert_eq!(applied.cluster.kubectl(&["get", "deployment", name, "-o", label]), "somebody");
     assert_eq!(applied.condition("TopicsReady").map(|condition| condition.status), Some("True".to_owned()));
 
+    // The annotation says the same, without a change of the spec.
+    applied.cluster.kubectl(&["annotate", "smsp", "notifications", "smspipeline.dev/paused=true"]);
     pause(false);
+    eventually("the condition tells of the annotation", LIMIT, async || {
+        let paused = applied.condition("Paused").filter(|condition| condition.status == "True")?;
+        paused.message.contains("annotation").then_some(())
+    })
+    .await;
+    assert_eq!(replicas().await, Some(2));
+
+    applied.cluster.kubectl(&["annotate", "smsp", "notifications", "smspipeline.dev/paused-"]);
     eventually("the edit is carried out", LIMIT, async || (replicas().await? == 7).then_some(())).await;
     eventually("the events tell", LIMIT, async || {
         let events = applied.cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
-        ["TopicInUse", "AsWanted", "Paused", "NotPaused"].iter().all(|reason| events.contains(reason)).then_some(())
+        ["TopicInUse", "AsWanted", "ObjectsChanged", "Paused", "NotPaused"]
+            .iter()
+            .all(|reason| events.contains(reason))
+            .then_some(())
     })
     .await;
 }

@@ -40,6 +40,19 @@ async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_tem
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_deleted_under_a_ready_pipeline_is_made_anew_within_thirty_seconds() {
+    let (applied, _node) = ready().await;
+    let name = "notifications-internal";
+    let token =
+        || applied.cluster.kubectl(&["get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.token}"]);
+    let before = token();
+    applied.cluster.kubectl(&["delete", "secret", name]);
+    let after =
+        eventually("there is another one", FOLLOWED, async || Some(token()).filter(|now| !now.is_empty())).await;
+    assert_ne!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_deleted_under_a_ready_pipeline_is_told_within_thirty_seconds() {
     let (applied, _node) = ready().await;
     applied.cluster.kubectl(&["delete", "secret", "notifications-db"]);

@@ -42,7 +42,7 @@ pub struct Referenced {
     pub kafka_secrets: BTreeMap<KafkaSecret, Lookup>,
     /// The tokens of internal calls: those in use, or a new one for a new pipeline.
     pub internal_tokens: InternalTokens,
-    /// In which versions the Secrets are that the resource names; empty where they are files.
+    /// In which versions the Secrets are that the resource names, and the one with the tokens; empty where they are files.
     pub versions: Versions,
 }
 
@@ -134,8 +134,11 @@ pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Ref
     let version = |(name, secret): (&String, &Option<Secret>)| {
         (name.clone(), secret.as_ref().and_then(ResourceExt::resource_version))
     };
-    let versions = found.iter().map(version).collect();
-    let internal = read(&secrets, &Names::of(&pipeline.name_any()).internal_secret).await?;
+    let mut versions: Versions = found.iter().map(version).collect();
+    let name = Names::of(&pipeline.name_any()).internal_secret;
+    let internal = read(&secrets, &name).await?;
+    // Made by the operator, which may not watch Secrets: so it finds that somebody has changed it.
+    versions.insert(name, internal.as_ref().and_then(ResourceExt::resource_version));
     let internal_tokens = InternalTokens::read(internal.as_ref(), tokens::asked(pipeline));
     let look_up = |name: String, key: String| {
         let found = found.get(&name).and_then(Option::as_ref);

@@ -53,8 +53,7 @@ pub struct Topics {
     #[serde(default = "default_partitions")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 1000").message("partitions must be from 1 to 1000"))]
     pub partitions: i32,
-    /// On how many brokers each partition is kept. Topics that exist are not moved: reassign their partitions with
-    /// Kafka's own tools and let this field follow.
+    /// On how many brokers each partition is kept. It cannot be changed: topics that exist are moved with Kafka's own tools.
     #[serde(default = "default_replication_factor")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 10").message("replicationFactor must be from 1 to 10"))]
     pub replication_factor: i32,

@@ -216,3 +216,9 @@ fn topics_of_another_pipeline_are_not_remembered() {
     let unready = Unready::from(Problem::OwnedByAnother { prefix: "sms".to_owned(), owner });
     assert_eq!(topics_after(&[topic("a", "AAAA", 3)], unready), []);
 }
+
+#[test]
+fn what_is_no_longer_so_is_taken_away_by_the_patch_that_writes_the_status() {
+    let written = serde_json::to_value(SmsPipelineStatus::default()).expect("a status encodes");
+    assert_eq!(written.get("autoscaling"), Some(&serde_json::Value::Null));
+}
