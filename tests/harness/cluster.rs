@@ -99,9 +99,14 @@ impl Cluster {
 
     /// Runs the operator for this namespace.
     pub fn operator(&self) -> Binary {
+        self.operator_through(&self.kubeconfig)
+    }
+
+    /// The same, with a kubeconfig of its own.
+    pub fn operator_through(&self, kubeconfig: &Path) -> Binary {
         let mut variables = operator_settings();
         variables.insert("WATCH_NAMESPACE".to_owned(), self.namespace.clone());
-        self.operator_with(&self.kubeconfig, &variables)
+        self.operator_with(kubeconfig, &variables)
     }
 
     /// Runs the operator for all namespaces of the API server.

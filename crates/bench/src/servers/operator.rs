@@ -22,6 +22,8 @@ impl Operator {
         let metrics = free_address()?;
         let mut command = Command::new(programs()?.join("sms-operator"));
         command.arg("run").env("KUBECONFIG", kubeconfig).env("METRICS_ADDRESS", metrics.to_string());
+        // As the image does.
+        command.env("MALLOC_ARENA_MAX", "2");
         command.env("API_IMAGE", "sms-api:bench").env("PROCESSOR_IMAGE", "sms-processor:bench");
         let settings = ServerSettings::new("sms-operator", command, folder.join("sms-operator.log"));
         let mut server = Server::start(settings)?;
