@@ -1,13 +1,14 @@
 //! The Kafka clusters in use: one admin client for each way to reach one, shared by all pipelines that use it.
 
+mod line;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use kafka::{Admin, Interceptor, PartitionOffsets, Settings};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use line::Line;
 
 use crate::{
     controller::{
@@ -28,12 +29,6 @@ pub struct Brokers {
     interceptor: Arc<dyn Interceptor>,
 }
 
-/// How many pipelines are served at once on each Kafka cluster. More would only wait for each other there, until their
-/// calls had taken too long.
-const AT_ONCE: usize = 32;
-/// How long a pipeline waits for others on the same cluster.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 #[derive(Default)]
 struct Clients {
     admins: HashMap<Settings, Shared>,
@@ -45,7 +40,7 @@ struct Clients {
 #[derive(Clone)]
 struct Shared {
     admin: Admin,
-    places: Arc<Semaphore>,
+    line: Arc<Line>,
 }
 
 /// What a pipeline uses.
@@ -66,16 +61,14 @@ impl Brokers {
         if let Some(predecessor) = self.predecessor(kafka) {
             predecessor.release().await;
         }
-        let Shared { admin, places } = self.shared(kafka)?;
-        let _place = place(&places).await?;
-        topics::ensure(&admin, kafka).await
+        let Shared { admin, line } = self.shared(kafka)?;
+        line.served(topics::ensure(&admin, kafka)).await
     }
 
     /// Deletes the topics of a pipeline that goes, as far as they are still those that it used.
     pub async fn delete_topics(&self, kafka: &ValidatedKafka) -> Result<Deleted, kafka::Error> {
-        let Shared { admin, places } = self.shared(kafka)?;
-        let _place = place(&places).await?;
-        topics::delete(&admin, kafka).await
+        let Shared { admin, line } = self.shared(kafka)?;
+        line.served(topics::delete(&admin, kafka)).await
     }
 
     /// Takes back the claim that the pipeline with this uid has to the same topics as `kafka`. Not to be called before
@@ -156,7 +149,7 @@ impl Brokers {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = match clients.admins.get(settings).cloned() {
             Some(shared) => shared,
-            None => Shared { admin: self.client(settings)?, places: Arc::new(Semaphore::new(AT_ONCE)) },
+            None => Shared { admin: self.client(settings)?, line: Arc::default() },
         };
         clients.admins.insert(settings.clone(), shared.clone());
         let used = Used { settings: settings.clone(), claim: kafka.claim.clone() };
@@ -200,16 +193,6 @@ impl Gone {
             tracing::warn!(pipeline = name, namespace, uid, %error, "the claim to its topics could not be taken back");
         }
     }
-}
-
-/// Waits for a place among those that are served, so that brokers that hang are told of as such to everyone in time.
-async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, kafka::Error> {
-    let place = tokio::time::timeout(PATIENCE, places.acquire()).await;
-    let waited = || kafka::Error::Call {
-        call: "DescribeTopics",
-        reason: format!("{AT_ONCE} other pipelines have been waiting for these brokers for {} s", PATIENCE.as_secs()),
-    };
-    place.ok().and_then(Result::ok).ok_or_else(waited)
 }
 
 /// A client that goes waits for its threads, which must not keep a pipeline waiting.

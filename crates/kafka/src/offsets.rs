@@ -24,6 +24,9 @@ const CALL: &str = "OffsetFetch";
 const READERS: usize = 16;
 /// How many groups are asked for at once.
 const AT_ONCE: usize = 32;
+/// For how long a group that has finished everything counts as such while nothing is written to its partitions. Only who
+/// resets its offsets can make that untrue.
+const IDLE: Duration = Duration::from_mins(1);
 /// A group that was not asked for that long is not asked for any more.
 const UNASKED: Duration = Duration::from_mins(2);
 
@@ -54,16 +57,23 @@ impl PartitionOffsets {
 /// The admin call ListConsumerGroupOffsets would need one client for all groups, but librdkafka aborts the
 /// process when a call that asks a group's coordinator outlives the broker (librdkafka issue 4605, open in 2.12).
 ///
-/// A consumer has four threads and more, so only so many are kept, and the others are made for one question.
+/// A consumer has four threads and more, so only so many are kept, and the others are made for one question. Of groups that
+/// have nothing to do only the partitions' ends are asked, which takes none.
 pub(crate) struct Groups {
     settings: Settings,
     readers: Mutex<Kept<Arc<BaseConsumer>>>,
+    idle: Mutex<Idle>,
     turns: Arc<Semaphore>,
 }
 
 impl Groups {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, readers: Mutex::new(Kept::new(READERS)), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            settings,
+            readers: Mutex::new(Kept::new(READERS)),
+            idle: Mutex::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 
     /// Waits until one more question may be asked, which is so for as long as what is given is held.
@@ -80,6 +90,15 @@ impl Groups {
         partitions: &[(String, i32)],
         timeout: Duration,
     ) -> Result<Vec<PartitionOffsets>, Error> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = idle().0.contains_key(group);
+        if is_known {
+            let end = native::list_offsets(client, partitions, Offset::End, timeout)?;
+            if let Some(still) = idle().still(group, &end, Instant::now()) {
+                return Ok(still);
+            }
+        }
+        let asked = Instant::now();
         // Committed first: a record finished in between then counts as lag for a moment, never as less than none.
         let committed = self.committed(group, partitions, timeout)?;
         let earliest = native::list_offsets(client, partitions, Offset::Beginning, timeout)?;
@@ -95,7 +114,14 @@ impl Groups {
         };
         // One partition left out would make the whole look better than it is.
         let complete: Option<Vec<_>> = partitions.iter().map(offsets).collect();
-        complete.ok_or_else(|| Error::Call { call: "ListOffsets", reason: "the answer lacks a partition".to_owned() })
+        let missing = || Error::Call { call: "ListOffsets", reason: "the answer lacks a partition".to_owned() };
+        let offsets = complete.ok_or_else(missing)?;
+        if idle().learn(group, &offsets, asked) {
+            // Its place is for one that has something to do. One that goes waits for its threads, so it goes after the lock.
+            let unneeded = self.readers.lock().unwrap_or_else(PoisonError::into_inner).readers.remove(group);
+            drop(unneeded);
+        }
+        Ok(offsets)
     }
 
     fn committed(
@@ -132,6 +158,33 @@ impl Groups {
         let replaced = kept().keep(group, &reader, Instant::now());
         drop(replaced);
         Ok(reader)
+    }
+}
+
+/// Groups that had finished everything, with what was found of them and when.
+#[derive(Default)]
+struct Idle(HashMap<String, (Vec<PartitionOffsets>, Instant)>);
+
+impl Idle {
+    /// How far the group is, if it still has nothing to do: its partitions end where they did.
+    fn still(&self, group: &str, end: &BTreeMap<(String, i32), i64>, now: Instant) -> Option<Vec<PartitionOffsets>> {
+        let (found, asked) = self.0.get(group)?;
+        let is_as_it_was =
+            |found: &PartitionOffsets| end.get(&(found.topic.clone(), found.partition)) == Some(&found.end);
+        let is_idle = now.duration_since(*asked) < IDLE && found.len() == end.len() && found.iter().all(is_as_it_was);
+        is_idle.then(|| found.clone())
+    }
+
+    /// Takes in what was found; whether the group has nothing to do.
+    fn learn(&mut self, group: &str, found: &[PartitionOffsets], asked: Instant) -> bool {
+        self.0.retain(|_, (_, before)| asked.duration_since(*before) < UNASKED);
+        let is_idle = found.iter().all(|partition| partition.lag() == 0);
+        if is_idle {
+            self.0.insert(group.to_owned(), (found.to_vec(), asked));
+        } else {
+            self.0.remove(group);
+        }
+        is_idle
     }
 }
 
@@ -192,6 +245,22 @@ mod tests {
     #[test]
     fn lag_is_never_negative() {
         check(0, Some(11), 10, 0);
+    }
+
+    #[test]
+    fn a_group_that_has_finished_everything_is_idle_until_something_is_written_or_a_minute_is_over() {
+        let (mut idle, begin) = (Idle::default(), Instant::now());
+        let offsets = |committed, end| {
+            vec![PartitionOffsets { topic: "a".to_owned(), partition: 0, earliest: 0, committed: Some(committed), end }]
+        };
+        let ends = |end| BTreeMap::from([(("a".to_owned(), 0), end)]);
+        assert!(!idle.learn("group", &offsets(6, 7), begin));
+        assert_eq!(idle.still("group", &ends(7), begin), None, "it has something to do");
+        assert!(idle.learn("group", &offsets(7, 7), begin));
+        assert_eq!(idle.still("group", &ends(7), begin), Some(offsets(7, 7)));
+        assert_eq!(idle.still("group", &ends(8), begin), None, "a record was written");
+        assert_eq!(idle.still("group", &BTreeMap::new(), begin), None, "other partitions are asked for");
+        assert_eq!(idle.still("group", &ends(7), begin + IDLE), None, "its offsets may have been reset");
     }
 
     #[test]
