@@ -1,0 +1,51 @@
+//! What is told: dry runs, words, and decisions that are made again.
+
+use super::*;
+use crate::record::{Recorded, replay};
+
+#[test]
+fn a_dry_run_and_a_hold_tell_and_do_nothing() {
+    let mut world = World::new(12, 1, 1000.0);
+    world.settings.mode = Mode::DryRun;
+    let decision = world.run(3, 5000.0).pop().expect("a decision");
+    assert_eq!((decision.desired, decision.to_apply(), decision.acting), (12, None, Acting::DryRun));
+    assert!(decision.text.ends_with("Nothing is changed: this is a dry run."));
+
+    world.settings.mode = Mode::Auto;
+    world.pass(5000.0);
+    let until = world.now + SignedDuration::from_secs(1);
+    let held = world.decide_by(&Signals { hold_until: Some(until), ..world.signals() });
+    assert_eq!((held.desired, held.to_apply(), held.acting), (12, None, Acting::HeldUntil(until)));
+    world.pass(5000.0);
+    let released = world.decide_by(&Signals { hold_until: Some(until), ..world.signals() });
+    assert_eq!(released.to_apply(), Some(12));
+}
+
+#[test]
+fn a_decision_tells_its_formula_in_words_and_numbers() {
+    let mut world = World::new(12, 2, 1000.0);
+    let decision = world.run(2, 2000.0).pop().expect("a decision");
+    assert_eq!(
+        decision.text,
+        "2 → 3 replicas: more are needed. 0.0 records wait and 2,000 come each second; to be done within 120 s that needs \
+         0.0 + 50 for a pause of 3.0 s + 2,223 at 90 % use = 2,273 per second; one replica does 1,000, so 3 replicas with 4 \
+         of 12 partitions at most has 758."
+    );
+}
+
+#[test]
+fn a_recorded_decision_is_replayed_from_its_json_to_the_same_json() {
+    let mut world = World::new(12, 2, 971.3);
+    let mut input = 317.7;
+    for _ in 0..120 {
+        input = (input * 1.37) % 9000.0 + 13.1;
+        world.pass(input);
+        let (settings, signals, memory) = (world.settings.clone(), world.signals(), world.memory.clone());
+        let decision = world.decide_by(&signals);
+        let json = serde_json::to_string(&Recorded { settings, signals, memory, decision }).expect("JSON");
+        let recorded: Recorded = serde_json::from_str(&json).expect("a record");
+        let replayed = serde_json::to_string(&replay(&recorded)).expect("JSON");
+        assert_eq!(replayed, serde_json::to_string(&recorded.decision).expect("JSON"));
+        assert_eq!(serde_json::to_string(&recorded).expect("JSON"), json);
+    }
+}

@@ -1,0 +1,95 @@
+//! What is done while something is unknown, or pods and group do not come to rest.
+
+use super::*;
+
+#[test]
+fn a_record_wakes_whatever_is_unknown_of_pods_and_group() {
+    let mut world = World::new(6, 0, 1000.0);
+    world.settings.min_replicas = 0;
+    world.decide_by(&world.signals());
+    world.partitions[3].0 += 1.0;
+    world.now += SignedDuration::from_secs(10);
+    let unknown = || "timeout".to_owned();
+    let signals = Signals {
+        pods: Signal::Unknown { why: unknown() },
+        group: Signal::Unknown { why: unknown() },
+        ..world.signals()
+    };
+    assert_eq!(world.decide_by(&signals).to_apply(), Some(1));
+}
+
+#[test]
+fn unknown_topics_hold_the_count_and_then_fall_back_to_what_is_declared_or_more() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.settings.fallback = Some(5);
+    world.run(40, 100.0);
+    assert_eq!(world.replicas, 1);
+    let mut unknown = |looks| {
+        let mut decisions = Vec::new();
+        for _ in 0..looks {
+            world.pass(100.0);
+            let mut signals = world.signals();
+            signals.lanes[0].partitions = Signal::Unknown { why: "no broker answers".to_owned() };
+            decisions.push(world.decide_by(&signals));
+        }
+        decisions
+    };
+    let decisions = unknown(30);
+    assert_eq!(reasons(&decisions), [Reason::SignalUnknown]);
+    assert_eq!(decisions[0].text, "1 replica stays: how far topic sms.requests is is unknown: no broker answers.");
+    let decisions = unknown(20);
+    assert_eq!(reasons(&decisions), [Reason::Fallback, Reason::SignalUnknown]);
+    assert_eq!(decisions[0].to_apply(), Some(5));
+}
+
+#[test]
+fn a_group_that_does_not_come_to_rest_falls_back_and_never_below_what_there_is() {
+    let mut world = World::new(12, 4, 1000.0);
+    world.settings.fallback = Some(2);
+    for look in 0..60 {
+        world.pass(100.0);
+        let mut signals = world.signals();
+        let pods = Pods { ready: 3, crash_looping: 1, ..Pods::default() };
+        signals.pods = Signal::Known { at: signals.at, value: pods };
+        let decision = world.decide_by(&signals);
+        let expected = if look < 30 { Reason::CrashLooping } else { Reason::Fallback };
+        assert_eq!((decision.desired, decision.reason), (4, expected), "look {look}");
+    }
+}
+
+#[test]
+fn pods_that_find_no_place_to_run_do_not_hold_the_count_for_ever() {
+    let mut world = World::new(12, 6, 1000.0);
+    let mut last = None;
+    for _ in 0..70 {
+        world.pass(100.0);
+        let mut signals = world.signals();
+        let pods =
+            Pods { ready: signals.replicas.min(4), starting: signals.replicas.saturating_sub(4), ..Pods::default() };
+        let group = Group { state: GroupState::Stable, members: pods.ready, epoch: None };
+        signals.pods = Signal::Known { at: signals.at, value: pods };
+        signals.group = Signal::Known { at: signals.at, value: group };
+        last = Some(world.decide_by(&signals));
+    }
+    assert_eq!(world.replicas, 1, "{last:?}");
+}
+
+#[test]
+fn a_silent_pod_stops_only_those_steps_that_take_replicas_away() {
+    let mut world = World::new(12, 4, 1000.0);
+    let mut silenced = |looks, input| {
+        let mut decisions = Vec::new();
+        for _ in 0..looks {
+            world.pass(input);
+            let mut signals = world.signals();
+            signals.processors[0].load = Signal::Unknown { why: "connection refused".to_owned() };
+            decisions.push(world.decide_by(&signals));
+        }
+        decisions
+    };
+    let decisions = silenced(60, 100.0);
+    assert_eq!(decisions[59].reason, Reason::SignalUnknown);
+    assert_eq!(decisions[59].desired, 4);
+    assert!(decisions[59].text.contains("the load of pod processor-0 is unknown: connection refused"));
+    assert!(silenced(10, 5000.0).iter().any(|decision| decision.to_apply().is_some_and(|to| to > decision.current)));
+}
