@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Finding;
+use crate::{decision::Finding, partitions::smoothed};
 
 /// The pause that is assumed before one was measured, in seconds: what a group with the protocol of KIP-848 takes.
 pub(crate) const USUAL_PAUSE_SECONDS: f64 = 3.0;
@@ -73,6 +73,9 @@ pub struct Useless {
     pub gained: f64,
     /// By how much it should have been.
     pub expected: f64,
+    /// What has been done since that was seen, in records per second, smoothed: what was done before may still be in other
+    /// averages when less is done than before.
+    pub done_since: f64,
 }
 
 impl Transition {
@@ -118,7 +121,8 @@ impl Step {
         let done = self.done_after.0 / self.done_after.1;
         let (gained, expected) = (done - self.done_before, self.expected - self.done_before);
         let is_useless = expected > 0.0 && gained < LEAST_GAIN * expected;
-        is_useless.then_some(Useless { at: now, from: self.from, to: self.to, done, gained, expected })
+        let (at, from, to) = (now, self.from, self.to);
+        is_useless.then_some(Useless { at, from, to, done, gained, expected, done_since: done })
     }
 }
 
@@ -130,9 +134,16 @@ impl Step {
 }
 
 impl Useless {
-    /// Whether it still counts.
-    pub(crate) fn holds(&self, now: Timestamp, done: f64, is_behind: bool) -> bool {
-        is_behind && done < BETTER * self.done && now.duration_since(self.at).as_secs_f64() < STOPS_SECONDS
+    /// Takes what was done in a look after the verdict.
+    pub(crate) fn follow(&mut self, done: f64, seconds: f64) {
+        self.done_since = smoothed(Some(self.done_since), done, seconds);
+    }
+
+    /// Whether it still counts. Where next to nothing was done, a part more of that is nothing either: it takes as much as
+    /// the step would have had to bring.
+    pub(crate) fn holds(&self, now: Timestamp, is_behind: bool) -> bool {
+        let enough = (BETTER * self.done).max(self.done + LEAST_GAIN * self.expected);
+        is_behind && self.done_since <= enough && now.duration_since(self.at).as_secs_f64() < STOPS_SECONDS
     }
 
     pub(crate) fn finding(&self) -> Finding {
@@ -206,10 +217,23 @@ mod tests {
     #[test]
     fn a_useless_step_counts_until_more_is_done_or_nothing_waits_or_half_an_hour_has_passed() {
         let useless = judged(step(), 1000.0, true).expect("useless");
-        assert!(useless.holds(second(60), 1000.0, true));
-        assert!(!useless.holds(second(60), 1400.0, true));
-        assert!(!useless.holds(second(60), 1000.0, false));
-        assert!(!useless.holds(second(1900), 1000.0, true));
+        assert!(useless.holds(second(60), true));
+        let mut more = useless.clone();
+        (0..6).for_each(|_| more.follow(1400.0, 10.0));
+        assert!(!more.holds(second(110), true));
+        assert!(!useless.holds(second(60), false));
+        assert!(!useless.holds(second(1900), true));
+    }
+
+    #[test]
+    fn a_useless_step_counts_also_where_nothing_is_done_and_until_more_than_next_to_nothing_is() {
+        let mut useless = judged(step(), 0.0, true).expect("useless");
+        useless.follow(0.0, 10.0);
+        assert!(useless.holds(second(60), true));
+        (0..20).for_each(|_| useless.follow(50.0, 10.0));
+        assert!(useless.holds(second(260), true));
+        (0..20).for_each(|_| useless.follow(500.0, 10.0));
+        assert!(!useless.holds(second(460), true));
     }
 
     #[test]

@@ -142,8 +142,6 @@ fn weigh(
     let idle_rate = BEHIND * given.capacity * f64::from(current);
     let is_behind = demand.of_backlog > BEHIND * demand.input.max(idle_rate);
     judge(next, signals, &seen, is_behind, wait.as_ref());
-    let done = demand.done;
-    next.useless = next.useless.take().filter(|useless| useless.holds(now, done, is_behind));
 
     let range = (fewest, most);
     let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current };
@@ -173,7 +171,7 @@ fn weigh(
         let share = demand.fullest_share(count.max(1), 1.0);
         let able = if share > 0.0 { given.capacity * demand.total() / share } else { 0.0 };
         let expected = able.min(demand.total()).min(provider.limit.unwrap_or(f64::INFINITY));
-        Forecast { input_before: demand.input, done_before: done, expected, was_behind: is_behind }
+        Forecast { input_before: demand.input, done_before: demand.done, expected, was_behind: is_behind }
     };
     let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
     let choice = Choice { count, bound, is_behind, is_rate_known, range, unfinished: seen.unfinished() };
@@ -213,7 +211,12 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
     }
 }
 
+/// Judges the last step where enough was seen of it, and forgets a verdict that counts no longer.
 fn judge(next: &mut Memory, signals: &Signals, seen: &Seen, is_behind: bool, wait: Option<&Wait>) {
+    if let (Some(useless), Some(done)) = (&mut next.useless, seen.done_now) {
+        useless.follow(done, seen.seconds);
+    }
+    next.useless = next.useless.take().filter(|useless| useless.holds(signals.at, is_behind));
     let (Some(step), Some(done)) = (&mut next.step, seen.done_now) else { return };
     match wait.map(|wait| wait.reason) {
         None => {

@@ -104,3 +104,34 @@ fn records_finished_out_of_order_are_no_backlog() {
         assert_eq!(world.decide_by(&signals).to_apply(), None);
     }
 }
+
+/// The provider takes this part of what it took before, from one look to the next.
+#[track_caller]
+fn check_collapse(part: f64, start_looks: u32) {
+    let mut world = World::new(12, 3, 1000.0);
+    world.start_looks = start_looks;
+    world.run(120, 1500.0);
+    assert_eq!(world.replicas, 2);
+    world.provider = 1500.0 * part;
+    // As long as a verdict counts, and no longer.
+    let decisions = world.run(150, 1500.0);
+    let ups: Vec<_> = decisions.iter().filter(|decision| decision.desired > decision.current).collect();
+    let texts = || ups.iter().map(|decision| &decision.text).collect::<Vec<_>>();
+    assert_eq!(ups.len(), 1, "at {part} with {start_looks} looks to start: {:#?}", texts());
+    let last = decisions.last().expect("a decision");
+    assert_eq!(last.bound, Some(Bound::Ineffective), "at {part}: {}", last.text);
+    assert!(last.text.contains("no further step up"), "{}", last.text);
+    world.provider = f64::INFINITY;
+    world.run(40, 1500.0);
+    let left: f64 = world.partitions.iter().map(|(came, done)| came - done).sum();
+    assert!(left < 1.0, "{left} are left after {part}");
+}
+
+#[test]
+fn a_provider_that_breaks_down_gets_one_useless_step_until_it_recovers() {
+    for part in [0.0, 0.1, 0.2, 0.3] {
+        for start_looks in [1, 2] {
+            check_collapse(part, start_looks);
+        }
+    }
+}
