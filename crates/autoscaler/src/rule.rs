@@ -63,6 +63,10 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
     if decision.desired < settings.min_replicas {
         (decision.desired, decision.reason) = (settings.min_replicas, Reason::BelowMinimum);
     }
+    if decision.desired > settings.max_replicas {
+        // What the user sets is no inference: it needs no signal, no window and no half way.
+        (decision.desired, decision.reason) = (settings.max_replicas, Reason::AboveMaximum);
+    }
     decision.text = text::explain(&decision, held.as_deref());
     if let Some(to) = decision.to_apply() {
         let Forecast { input_before, done_before, expected, was_behind } = outcome.forecast;

@@ -48,7 +48,7 @@ impl Chaos {
         let lanes = (0..random.usize(1..=3)).map(|_| (0..random.i32(1..=9)).map(partition).collect()).collect();
         Chaos {
             input: random.f64() * 1000.0,
-            ready: random.u32(0..=4),
+            ready: random.u32(0..=12),
             tells_epoch: random.bool(),
             random,
             now: Timestamp::UNIX_EPOCH,
@@ -191,10 +191,12 @@ fn check(settings: &Settings, signals: &Signals, decision: &Decision) {
         && is_known(&signals.group, signals, settings)
         && signals.lanes.iter().all(|lane| is_known(&lane.partitions, signals, settings))
         && signals.processors.iter().all(|processor| is_known(&processor.load, signals, settings));
-    assert!(is_complete || desired >= current, "a step in while something is unknown: {}", context());
+    let is_wanted = reason == Reason::AboveMaximum;
+    assert!(!is_wanted || (current > desired && desired == settings.max_replicas), "{}", context());
+    assert!(is_complete || is_wanted || desired >= current, "a step in while something is unknown: {}", context());
     assert!(desired >= settings.min_replicas, "below the minimum: {}", context());
-    assert!(desired <= settings.max_replicas.max(current), "above the maximum: {}", context());
-    assert!(desired >= current / 2, "more than half at once: {}", context());
+    assert!(desired <= settings.max_replicas, "above the maximum: {}", context());
+    assert!(is_wanted || desired >= current / 2, "more than half at once: {}", context());
     assert!(desired != 0 || current <= 1, "more than one replica goes to none: {}", context());
     let partitions = signals.lanes.iter().filter_map(|lane| match &lane.partitions {
         Signal::Known { value, .. } => Some(value.len() as u32),
@@ -210,7 +212,7 @@ fn check(settings: &Settings, signals: &Signals, decision: &Decision) {
         "one fewer would be as good: {}",
         context()
     );
-    let is_in = matches!(reason, Reason::ScaleDown | Reason::ScaleToZero);
+    let is_in = matches!(reason, Reason::ScaleDown | Reason::ScaleToZero | Reason::AboveMaximum);
     assert_eq!(is_in, desired < current, "{}", context());
     assert!(!decision.text.contains("NaN") && !decision.text.contains("inf"), "{}", context());
 }
@@ -223,7 +225,7 @@ fn no_history_of_signals_breaks_a_promise() {
         let mut chaos = Chaos::new(seed);
         let settings = chaos.settings();
         assert_eq!(settings.check(), Ok(()));
-        let mut replicas = chaos.ready.min(settings.max_replicas);
+        let mut replicas = chaos.ready;
         let (mut memory, mut epochs) = (Memory::default(), Vec::new());
         for _ in 0..LENGTH {
             let signals = chaos.signals(replicas);

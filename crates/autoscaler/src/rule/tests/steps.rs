@@ -66,3 +66,31 @@ fn fewer_than_the_minimum_are_brought_up_to_it_whatever_is_unknown() {
     let decision = world.decide_by(&signals);
     assert_eq!((decision.to_apply(), decision.reason), (Some(3), Reason::BelowMinimum));
 }
+
+#[test]
+fn more_than_the_maximum_are_brought_down_to_it_at_once_whatever_waits_or_is_unknown() {
+    let mut world = World::new(12, 12, 1000.0);
+    world.run(3, 20_000.0);
+    world.settings.max_replicas = 3;
+    let decision = world.run(1, 20_000.0).remove(0);
+    assert_eq!((decision.to_apply(), decision.reason), (Some(3), Reason::AboveMaximum), "{}", decision.text);
+    assert!(decision.text.starts_with("12 → 3 replicas: there are more than the maximum."), "{}", decision.text);
+
+    world.settings.max_replicas = 2;
+    world.pass(20_000.0);
+    let mut signals = world.signals();
+    signals.lanes[0].partitions = Signal::Unknown { why: "timeout".to_owned() };
+    signals.pods = Signal::Unknown { why: "timeout".to_owned() };
+    let decision = world.decide_by(&signals);
+    assert_eq!((decision.to_apply(), decision.reason), (Some(2), Reason::AboveMaximum), "{}", decision.text);
+}
+
+#[test]
+fn more_than_the_maximum_stay_while_somebody_holds_them() {
+    let mut world = World::new(12, 12, 1000.0);
+    world.settings.max_replicas = 3;
+    world.pass(100.0);
+    let until = world.now + SignedDuration::from_mins(1);
+    let decision = world.decide_by(&Signals { hold_until: Some(until), ..world.signals() });
+    assert_eq!((decision.to_apply(), decision.desired), (None, 3), "{}", decision.text);
+}
