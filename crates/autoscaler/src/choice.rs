@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     decision::{Bound, Reason},
-    gate::{self, Wait},
+    gate::{self, Overdue, Wait},
     memory::Memory,
     need::Demand,
     settings::Settings,
@@ -17,6 +17,8 @@ pub(crate) struct Choice {
     pub bound: Bound,
     pub is_behind: bool,
     pub is_rate_known: bool,
+    /// Whether records have been finished since the last look.
+    pub is_at_work: bool,
     pub range: (u32, u32),
     pub unfinished: u64,
 }
@@ -42,7 +44,11 @@ pub(crate) fn choose(
     }
     if let Some(wait) = wait {
         let (desired, reason) = hold(settings, signals, next, &wait);
-        if !(wait.ends && reason == Reason::Fallback) {
+        let is_overdue = reason == Reason::Fallback;
+        if is_overdue && wait.overdue == Overdue::StepsUp && choice.is_at_work && choice.count > desired {
+            return (choice.count, Reason::ScaleUp, None);
+        }
+        if !(is_overdue && wait.overdue == Overdue::AnyStep) {
             return (desired, reason, Some(wait.text));
         }
     } else {

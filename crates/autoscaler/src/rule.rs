@@ -8,7 +8,7 @@ use crate::{
     decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms},
     effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
     formula::Formula,
-    gate::{self, Wait},
+    gate::{self, Overdue, Wait},
     measure::{self, Seen},
     memory::Memory,
     need::{Demand, Given},
@@ -37,7 +37,7 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
             next.window.forget();
             next.input_window.forget();
             next.calm_looks = 0;
-            let wait = Wait { reason: Reason::SignalUnknown, text: unknown, ends: false };
+            let wait = Wait { reason: Reason::SignalUnknown, text: unknown, overdue: Overdue::NoStep };
             let (desired, reason) = hold(settings, signals, &mut next, &wait);
             (Outcome::held(desired, reason), Some(wait.text))
         }
@@ -178,7 +178,9 @@ fn weigh(
         Forecast { input_before: demand.input, done_before: demand.done, expected, was_behind: is_behind }
     };
     let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
-    let choice = Choice { count, bound, is_behind, is_rate_known, range, unfinished: seen.unfinished() };
+    let is_at_work = is_rate_known && seen.done_now.is_some_and(|done| done > 0.0);
+    let unfinished = seen.unfinished();
+    let choice = Choice { count, bound, is_behind, is_rate_known, is_at_work, range, unfinished };
     let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
 
     next.capacity = Some(capacity);

@@ -93,3 +93,77 @@ fn a_silent_pod_stops_only_those_steps_that_take_replicas_away() {
     assert!(decisions[59].text.contains("the load of pod processor-0 is unknown: connection refused"));
     assert!(silenced(10, 5000.0).iter().any(|decision| decision.to_apply().is_some_and(|to| to > decision.current)));
 }
+
+/// Decides by signals in which pods and group are as `change` says, for ten seconds each.
+fn run_with(
+    world: &mut World,
+    looks: usize,
+    input: f64,
+    change: impl Fn(&Signals) -> (Pods, GroupState),
+) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    for _ in 0..looks {
+        world.pass(input);
+        let mut signals = world.signals();
+        let (pods, state) = change(&signals);
+        signals.pods = Signal::Known { at: signals.at, value: pods };
+        let group = Group { state, members: pods.ready, epoch: None };
+        signals.group = Signal::Known { at: signals.at, value: group };
+        signals.processors.truncate(pods.ready as usize);
+        decisions.push(world.decide_by(&signals));
+    }
+    decisions
+}
+
+fn steps(decisions: &[Decision]) -> Vec<u32> {
+    decisions.iter().filter_map(Decision::to_apply).collect()
+}
+
+#[test]
+fn pods_none_of_which_is_ready_are_not_made_more_and_this_is_said() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    world.provider = 0.0;
+    let unready = |signals: &Signals| (Pods { starting: signals.replicas, ..Pods::default() }, GroupState::Empty);
+    let decisions = run_with(&mut world, 100, 2000.0, unready);
+    assert_eq!(steps(&decisions), [0; 0]);
+    assert_eq!(reasons(&decisions), [Reason::PodsChanging, Reason::Fallback]);
+    assert!(decisions[0].text.contains("none of 3 pods is ready"), "{}", decisions[0].text);
+    assert!(decisions[99].text.contains("none of 3 pods is ready"), "{}", decisions[99].text);
+}
+
+#[test]
+fn one_broken_pod_does_not_keep_others_from_coming_for_ever() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    let broken = |signals: &Signals| {
+        (Pods { ready: signals.replicas - 1, crash_looping: 1, ..Pods::default() }, GroupState::Stable)
+    };
+    let decisions = run_with(&mut world, 40, 5000.0, broken);
+    assert_eq!(reasons(&decisions), [Reason::CrashLooping, Reason::ScaleUp, Reason::CrashLooping]);
+    assert_eq!(decisions[30].to_apply(), Some(12), "{}", decisions[30].text);
+    // None goes, however little comes.
+    assert_eq!(steps(&run_with(&mut world, 100, 1.0, broken)), [0; 0]);
+}
+
+#[test]
+fn pods_that_are_all_broken_are_not_made_more() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    let broken = |signals: &Signals| (Pods { crash_looping: signals.replicas, ..Pods::default() }, GroupState::Empty);
+    assert_eq!(steps(&run_with(&mut world, 100, 5000.0, broken)), [0; 0]);
+}
+
+#[test]
+fn a_group_that_never_comes_to_rest_gets_replicas_while_it_is_at_work_and_none_otherwise() {
+    let rebalancing =
+        |signals: &Signals| (Pods { ready: signals.replicas, ..Pods::default() }, GroupState::Rebalancing);
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    assert_eq!(steps(&run_with(&mut world, 60, 5000.0, rebalancing)), [12]);
+
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    world.provider = 0.0;
+    assert_eq!(steps(&run_with(&mut world, 60, 5000.0, rebalancing)), [0; 0]);
+}
