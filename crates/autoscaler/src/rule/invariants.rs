@@ -45,7 +45,7 @@ impl Chaos {
             finished_beyond: 0,
             delayed: 0,
         };
-        let lanes = (0..random.usize(1..=3)).map(|_| (0..random.i32(1..=9)).map(partition).collect()).collect();
+        let lanes = (0..random.usize(0..=3)).map(|_| (0..random.i32(1..=9)).map(partition).collect()).collect();
         Chaos {
             input: random.f64() * 1000.0,
             ready: random.u32(0..=12),
@@ -187,7 +187,8 @@ fn is_known<T>(signal: &Signal<T>, signals: &Signals, settings: &Settings) -> bo
 fn check(settings: &Settings, signals: &Signals, decision: &Decision) {
     let Decision { current, desired, reason, .. } = *decision;
     let context = || format!("{decision:#?}");
-    let is_complete = is_known(&signals.pods, signals, settings)
+    let is_complete = !signals.lanes.is_empty()
+        && is_known(&signals.pods, signals, settings)
         && is_known(&signals.group, signals, settings)
         && signals.lanes.iter().all(|lane| is_known(&lane.partitions, signals, settings))
         && signals.processors.iter().all(|processor| is_known(&processor.load, signals, settings));

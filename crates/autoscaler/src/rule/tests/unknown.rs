@@ -167,3 +167,15 @@ fn a_group_that_never_comes_to_rest_gets_replicas_while_it_is_at_work_and_none_o
     world.provider = 0.0;
     assert_eq!(steps(&run_with(&mut world, 60, 5000.0, rebalancing)), [0; 0]);
 }
+
+#[test]
+fn no_topics_at_all_are_unknown_and_not_nothing_to_do() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.settings.min_replicas = 0;
+    for _ in 0..60 {
+        world.pass(100.0);
+        let decision = world.decide_by(&Signals { lanes: Vec::new(), ..world.signals() });
+        assert_eq!(decision.to_apply(), None, "{}", decision.text);
+        assert!(decision.text.contains("which topics are read is unknown"), "{}", decision.text);
+    }
+}
