@@ -28,9 +28,10 @@ const BEHIND: f64 = 0.05;
 /// nothing wrong.
 pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decision, Memory) {
     let mut next = memory.clone();
-    let wait = gate::wait(settings, signals, memory);
-    let is_calm = wait.is_none() && memory.calm_looks > 0;
-    let (outcome, held) = match measure::look(settings, signals, memory, is_calm) {
+    next.set_back(signals.at);
+    let wait = gate::wait(settings, signals, &next);
+    let is_calm = wait.is_none() && next.calm_looks > 0;
+    let (outcome, held) = match measure::look(settings, signals, &next, is_calm) {
         Ok(seen) => weigh(settings, signals, &mut next, seen, wait),
         Err(unknown) => {
             // What came meanwhile may need every replica there is.

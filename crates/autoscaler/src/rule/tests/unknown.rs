@@ -179,3 +179,49 @@ fn no_topics_at_all_are_unknown_and_not_nothing_to_do() {
         assert!(decision.text.contains("which topics are read is unknown"), "{}", decision.text);
     }
 }
+
+#[test]
+fn a_clock_that_was_set_back_puts_off_no_fallback_by_more_than_its_time() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.settings.fallback = Some(5);
+    world.settings.min_replicas = 3;
+    let unknown = |world: &mut World, looks| {
+        let mut decisions = Vec::new();
+        for _ in 0..looks {
+            world.pass(100.0);
+            let mut signals = world.signals();
+            signals.lanes[0].partitions = Signal::Unknown { why: "no broker answers".to_owned() };
+            decisions.push(world.decide_by(&signals));
+        }
+        decisions
+    };
+    world.run(360, 100.0);
+    unknown(&mut world, 1);
+    world.now -= SignedDuration::from_hours(1);
+    assert_eq!(steps(&unknown(&mut world, 31)), [5]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_replica_longer_than_its_time() {
+    let mut world = World::new(12, 4, 1000.0);
+    world.settings.min_replicas = 4;
+    world.run(360, 100.0);
+    world.now -= SignedDuration::from_hours(1);
+    world.settings.min_replicas = 1;
+    let decisions = world.run(40, 100.0);
+    assert!(decisions[1].terms.as_ref().is_some_and(|terms| terms.input > 99.0), "{}", decisions[1].text);
+    assert_eq!(steps(&decisions), [2, 1]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_lengthens_no_verdict_on_a_useless_step() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.start_looks = 1;
+    world.run(360, 1500.0);
+    world.provider = 0.0;
+    world.run(60, 1500.0);
+    assert!(world.memory.useless.is_some());
+    world.now -= SignedDuration::from_hours(1);
+    world.run(181, 1500.0);
+    assert_eq!(world.memory.useless, None);
+}
