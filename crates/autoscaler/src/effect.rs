@@ -83,9 +83,10 @@ impl Transition {
         Transition { before: done, missing: 0.0 }
     }
 
-    /// So much was done for so many seconds.
-    pub(crate) fn follow(&mut self, done: f64, seconds: f64) {
-        self.missing += (self.before - done).max(0.0) * seconds;
+    /// So much was done for so many seconds, and so many records wait at their end. More than those cannot be missing: less
+    /// is done also when less comes or a backlog is gone.
+    pub(crate) fn follow(&mut self, done: f64, seconds: f64, waiting: f64) {
+        self.missing += ((self.before - done).max(0.0) * seconds).min(waiting);
     }
 
     /// The pause, in seconds; none where nothing was done before.
@@ -240,9 +241,18 @@ mod tests {
     fn the_pause_is_what_was_not_done_meanwhile() {
         let mut transition = Transition::begin(1000.0);
         for done in [1000.0, 600.0, 1200.0] {
-            transition.follow(done, 10.0);
+            transition.follow(done, 10.0, 1e6);
         }
         assert_eq!(transition.pause_seconds(), Some(4.0));
         assert_eq!(Transition::begin(0.0).pause_seconds(), None);
+    }
+
+    #[test]
+    fn where_nothing_waits_nothing_is_missing_however_little_is_done() {
+        let mut transition = Transition::begin(1000.0);
+        transition.follow(200.0, 10.0, 0.0);
+        assert_eq!(transition.pause_seconds(), Some(0.0));
+        transition.follow(200.0, 10.0, 3000.0);
+        assert_eq!(transition.pause_seconds(), Some(3.0));
     }
 }

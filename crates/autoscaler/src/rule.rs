@@ -207,7 +207,8 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
     next.calm_looks = if is_at_rest { next.calm_looks.saturating_add(1) } else { 0 };
     let Some(step) = next.step.as_mut().filter(|step| step.settled_at.is_none()) else { return };
     if let (Some(transition), Some(done)) = (&mut next.transition, seen.done_now) {
-        transition.follow(done, seen.seconds);
+        let waiting = seen.all().map(|partition| partition.waiting).sum();
+        transition.follow(done, seen.seconds, waiting);
     }
     if is_at_rest {
         step.settled_at = Some(signals.at);
