@@ -13,6 +13,8 @@ use crate::{
 
 /// What is to be chosen from.
 pub(crate) struct Choice {
+    /// The count to go on from.
+    pub current: u32,
     pub count: u32,
     pub bound: Bound,
     pub is_behind: bool,
@@ -33,7 +35,7 @@ pub(crate) fn choose(
     choice: &Choice,
     wait: Option<Wait>,
 ) -> (u32, Reason, Option<String>) {
-    let current = signals.replicas;
+    let current = choice.current;
     if current == 0 {
         next.held_since = None;
         return if choice.unfinished > 0 {

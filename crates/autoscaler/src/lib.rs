@@ -14,7 +14,7 @@
 //!
 //! One file per question: what the signals say (`measure`), what a replica can do (`capacity`), what is needed (`need`), what
 //! more replicas cannot help (`partitions`, `provider`, `effect`), which count that is (`formula`), whether now is the time
-//! (`gate`, `choice`, `window`), and all of it together (`rule`).
+//! (`gate`, `choice`, `window`), what would be if it were done (`preview`), and all of it together (`rule`).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -33,6 +33,7 @@ mod measure;
 mod memory;
 mod need;
 mod partitions;
+mod preview;
 mod provider;
 mod record;
 mod rule;

@@ -33,6 +33,8 @@ pub struct Memory {
     pub(crate) input_window: Window,
     /// Since when something has been waited for.
     pub(crate) held_since: Option<Timestamp>,
+    /// The count that there would be if what is told were done; none while it is done.
+    pub(crate) told: Option<u32>,
     /// How many looks in a row the group has been at rest.
     pub(crate) calm_looks: u32,
     /// The last step, until the next.

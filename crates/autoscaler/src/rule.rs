@@ -12,6 +12,7 @@ use crate::{
     measure::{self, Seen},
     memory::Memory,
     need::{Demand, Given},
+    preview,
     provider::{self, Provider},
     settings::{Mode, Settings},
     signals::{Signal, Signals, age_seconds},
@@ -30,9 +31,17 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
     let mut next = memory.clone();
     next.set_back(signals.at);
     let wait = gate::wait(settings, signals, &next);
+    let acting = match (settings.mode, signals.hold_until) {
+        (_, Some(until)) if signals.at < until => Acting::HeldUntil(until),
+        (Mode::DryRun, _) => Acting::DryRun,
+        (Mode::Auto, _) => Acting::Acts,
+    };
+    if acting == Acting::Acts {
+        next.told = None;
+    }
     let is_calm = wait.is_none() && next.calm_looks > 0;
     let (outcome, held) = match measure::look(settings, signals, &next, is_calm) {
-        Ok(seen) => weigh(settings, signals, &mut next, seen, wait),
+        Ok(seen) => weigh(settings, signals, &mut next, seen, wait, acting),
         Err(unknown) => {
             // What came meanwhile may need every replica there is.
             next.window.forget();
@@ -42,11 +51,6 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
             let (desired, reason) = hold(settings, signals, &mut next, &wait);
             (Outcome::held(desired, reason), Some(wait.text))
         }
-    };
-    let acting = match (settings.mode, signals.hold_until) {
-        (_, Some(until)) if signals.at < until => Acting::HeldUntil(until),
-        (Mode::DryRun, _) => Acting::DryRun,
-        (Mode::Auto, _) => Acting::Acts,
     };
     let mut decision = Decision {
         at: signals.at,
@@ -67,6 +71,10 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
     if decision.desired > settings.max_replicas {
         // What the user sets is no inference: it needs no signal, no window and no half way.
         (decision.desired, decision.reason) = (settings.max_replicas, Reason::AboveMaximum);
+    }
+    if outcome.is_preview {
+        next.told = Some(decision.desired);
+        decision.reason = preview::reason(settings, &decision);
     }
     decision.text = text::explain(&decision, held.as_deref());
     if let Some(to) = decision.to_apply() {
@@ -99,13 +107,15 @@ struct Outcome {
     terms: Option<Terms>,
     findings: Vec<Finding>,
     forecast: Forecast,
+    /// Whether it goes on from what was told instead of from what there is.
+    is_preview: bool,
 }
 
 impl Outcome {
     /// Nothing could be recommended.
     fn held(desired: u32, reason: Reason) -> Outcome {
         let forecast = Forecast::default();
-        Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast }
+        Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast, is_preview: false }
     }
 }
 
@@ -125,8 +135,11 @@ fn weigh(
     next: &mut Memory,
     mut seen: Seen,
     wait: Option<Wait>,
+    acting: Acting,
 ) -> (Outcome, Option<String>) {
     let (now, current) = (signals.at, signals.replicas);
+    let is_preview = acting != Acting::Acts && wait.is_none() && seen.silent.is_empty();
+    let from = next.told.filter(|_| is_preview).unwrap_or(current);
     let rates: Vec<_> = seen.rates.values().cloned().collect();
     let mut capacity = next.capacity.take().unwrap_or_else(|| Capacity::guess(settings));
     capacity.learn(now, &rates);
@@ -149,7 +162,7 @@ fn weigh(
     judge(next, signals, &seen, is_behind, wait.as_ref());
 
     let range = (fewest, most);
-    let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current };
+    let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current: from };
     let (mut count, mut bound) = formula.count(1.0);
     let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
     let need = demand.total();
@@ -181,7 +194,7 @@ fn weigh(
     let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
     let is_at_work = is_rate_known && seen.done_now.is_some_and(|done| done > 0.0);
     let unfinished = seen.unfinished();
-    let choice = Choice { count, bound, is_behind, is_rate_known, is_at_work, range, unfinished };
+    let choice = Choice { current: from, count, bound, is_behind, is_rate_known, is_at_work, range, unfinished };
     let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
 
     next.capacity = Some(capacity);
@@ -190,7 +203,7 @@ fn weigh(
     next.looked_at = std::mem::take(&mut seen.looked_at);
     next.pods = std::mem::take(&mut seen.pods);
     let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
-    (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast }, held)
+    (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast, is_preview }, held)
 }
 
 /// By what the smoothed input is too low: two looks in a row that are higher are a jump and no noise.

@@ -49,3 +49,40 @@ fn a_recorded_decision_is_replayed_from_its_json_to_the_same_json() {
         assert_eq!(serde_json::to_string(&recorded).expect("JSON"), json);
     }
 }
+
+/// What a dry run tells with four replicas and an input that goes up and down from look to look, after it has begun.
+fn previewed(inputs: &[f64]) -> Vec<(u32, Reason)> {
+    let mut world = World::new(12, 4, 1000.0);
+    world.settings.mode = Mode::DryRun;
+    world.run(60, 3300.0);
+    let decisions = inputs.iter().map(|input| world.run(1, *input).remove(0));
+    let decisions: Vec<_> = decisions.map(|decision| (decision.desired, decision.reason)).collect();
+    assert_eq!(world.replicas, 4);
+    decisions
+}
+
+#[test]
+fn a_dry_run_tells_one_step_and_not_each_fluctuation() {
+    let fluctuating: Vec<f64> = (0..200).map(|look| if look / 6 % 2 == 0 { 3300.0 } else { 3900.0 }).collect();
+    let mut told = previewed(&fluctuating);
+    told.dedup();
+    assert_eq!(told, [(4, Reason::Steady), (6, Reason::ScaleUp)]);
+}
+
+#[test]
+fn a_dry_run_tells_every_step_down_after_its_time() {
+    let mut told = previewed(&[500.0; 100]);
+    told.dedup();
+    assert_eq!(told[0], (4, Reason::WaitingToScaleDown));
+    assert_eq!(told[1..], [3, 2, 1].map(|count| (count, Reason::ScaleDown)));
+}
+
+#[test]
+fn what_was_told_counts_no_longer_when_it_is_done_again() {
+    let mut world = World::new(12, 4, 1000.0);
+    world.settings.mode = Mode::DryRun;
+    assert_eq!(world.run(100, 500.0).pop().map(|decision| decision.desired), Some(1));
+    world.settings.mode = Mode::Auto;
+    let steps: Vec<_> = world.run(3, 500.0).iter().filter_map(Decision::to_apply).collect();
+    assert_eq!(steps, [2, 1]);
+}
