@@ -46,24 +46,21 @@ pub(crate) fn wait(settings: &Settings, signals: &Signals, memory: &Memory) -> O
             return waiting(Reason::SignalUnknown, format!("the state of the group {problem}"), Overdue::NoStep);
         }
     };
+    let steps_up = if pods.ready > 0 { Overdue::StepsUp } else { Overdue::NoStep };
     if pods.crash_looping > 0 {
-        let overdue = if pods.ready > 0 { Overdue::StepsUp } else { Overdue::NoStep };
-        return waiting(Reason::CrashLooping, format!("{} pods end again and again", pods.crash_looping), overdue);
+        let text = format!("{} pods end again and again", pods.crash_looping);
+        return waiting(Reason::CrashLooping, text, steps_up);
     }
     match group.state {
         GroupState::Stable => {}
         GroupState::Empty if pods.ready == 0 => {}
         GroupState::Empty | GroupState::Rebalancing => {
-            return waiting(
-                Reason::Rebalancing,
-                "the group gives out its partitions anew".to_owned(),
-                Overdue::StepsUp,
-            );
+            return waiting(Reason::Rebalancing, "the group gives out its partitions anew".to_owned(), steps_up);
         }
     }
     if group.members < pods.ready || group.members > pods.ready + pods.draining {
         let text = format!("the group has {} members and {} pods are ready", group.members, pods.ready);
-        return waiting(Reason::Rebalancing, text, Overdue::StepsUp);
+        return waiting(Reason::Rebalancing, text, steps_up);
     }
     if pods.ready == 0 {
         // What the pods wait for to be ready, a database for instance, does not come with more of them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     capacity::Capacity,
     choice::{Choice, backlog_window, choose, hold},
-    decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms},
+    decision::{Acting, Bound, Decision, Finding, Reason, Terms},
     effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
     formula::Formula,
     gate::{self, Overdue, Wait},
@@ -15,7 +15,7 @@ use crate::{
     preview,
     provider::{self, Provider},
     settings::{Mode, Settings},
-    signals::{Signal, Signals, age_seconds},
+    signals::{Signal, Signals},
     text,
 };
 
@@ -62,7 +62,7 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
         acting,
         terms: outcome.terms,
         findings: outcome.findings,
-        signals: ages(signals),
+        signals: signals.ages(),
         text: String::new(),
     };
     if decision.desired < settings.min_replicas {
@@ -289,17 +289,6 @@ fn group_epoch(signals: &Signals) -> Option<i64> {
         Signal::Known { value, .. } => value.epoch,
         Signal::Unknown { .. } => None,
     }
-}
-
-fn ages(signals: &Signals) -> Vec<SignalAge> {
-    let age = |name: String, at: Option<jiff::Timestamp>| SignalAge {
-        name,
-        age_seconds: at.map(|at| age_seconds(at, signals.at)),
-    };
-    let mut ages = vec![age("pods".to_owned(), signals.pods.at()), age("group".to_owned(), signals.group.at())];
-    ages.extend(signals.lanes.iter().map(|lane| age(format!("topic {}", lane.topic), lane.partitions.at())));
-    ages.extend(signals.processors.iter().map(|pod| age(format!("pod {}", pod.pod), pod.load.at())));
-    ages
 }
 
 #[cfg(test)]

@@ -166,6 +166,12 @@ fn a_group_that_never_comes_to_rest_gets_replicas_while_it_is_at_work_and_none_o
     world.run(10, 2000.0);
     world.provider = 0.0;
     assert_eq!(steps(&run_with(&mut world, 60, 5000.0, rebalancing)), [0; 0]);
+
+    // The last members finish what they have begun, and no other pod is ready.
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(10, 2000.0);
+    let unready = |signals: &Signals| (Pods { starting: signals.replicas, ..Pods::default() }, GroupState::Rebalancing);
+    assert_eq!(steps(&run_with(&mut world, 60, 5000.0, unready)), [0; 0]);
 }
 
 #[test]
