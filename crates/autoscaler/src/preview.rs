@@ -36,7 +36,15 @@ pub(crate) fn reason(settings: &Settings, decision: &Decision) -> Reason {
             }
         }
         // There were more or fewer in what was told until now.
-        (Ordering::Equal, Reason::ScaleUp | Reason::ScaleDown | Reason::Wake) => Reason::Steady,
+        (
+            Ordering::Equal,
+            Reason::ScaleUp
+            | Reason::ScaleDown
+            | Reason::Wake
+            | Reason::ScaleToZero
+            | Reason::BelowMinimum
+            | Reason::AboveMaximum,
+        ) => Reason::Steady,
         (Ordering::Equal, reason) => reason,
     }
 }

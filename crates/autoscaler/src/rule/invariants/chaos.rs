@@ -63,7 +63,7 @@ impl Chaos {
             first_guess: 1.0 + self.random.f64() * 1000.0,
             utilization: 0.1 + 0.9 * self.random.f64(),
             scale_down_after: Duration::from_secs(self.random.u64(0..=120)),
-            fallback_after: Duration::from_secs(self.random.u64(0..=300)),
+            fallback_after: Duration::from_secs(self.random.u64(1..=300)),
             mode: if self.random.u8(..) < 32 { Mode::DryRun } else { Mode::Auto },
             fallback: self.random.bool().then(|| self.random.u32(0..=12)),
             rate_limit: self.random.bool().then(|| 1.0 + self.random.f64() * 2000.0),

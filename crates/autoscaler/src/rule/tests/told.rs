@@ -86,3 +86,13 @@ fn what_was_told_counts_no_longer_when_it_is_done_again() {
     let steps: Vec<_> = world.run(3, 500.0).iter().filter_map(Decision::to_apply).collect();
     assert_eq!(steps, [2, 1]);
 }
+
+#[test]
+fn a_bound_that_only_what_was_told_is_beyond_is_no_reason_for_the_real_count() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.settings.mode = Mode::DryRun;
+    assert_eq!(world.run(10, 9000.0).pop().map(|decision| decision.desired), Some(12));
+    world.settings.max_replicas = 3;
+    let decision = world.run(1, 9000.0).remove(0);
+    assert_eq!((decision.desired, decision.reason), (3, Reason::Steady), "{}", decision.text);
+}
