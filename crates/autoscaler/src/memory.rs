@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     capacity::Capacity,
     effect::{Step, Transition, Useless},
+    lasting::Lasting,
     measure::PodSums,
     partitions::PartitionMemory,
     window::Window,
@@ -35,6 +36,8 @@ pub struct Memory {
     pub(crate) held_since: Option<Timestamp>,
     /// The count that there would be if what is told were done; none while it is done.
     pub(crate) told: Option<u32>,
+    /// What was found lately.
+    pub(crate) lasting: Lasting,
     /// How many looks in a row the group has been at rest.
     pub(crate) calm_looks: u32,
     /// The last step, until the next.

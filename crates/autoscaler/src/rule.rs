@@ -83,7 +83,8 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
             at: signals.at,
             from: signals.replicas,
             to,
-            epoch: group_epoch(signals),
+            // Where the group is unknown, it must at least have noticed the step before.
+            epoch: group_epoch(signals).or(next.step.as_ref().and_then(|step| step.epoch)),
             input_before,
             done_before,
             expected,
@@ -185,6 +186,7 @@ fn weigh(
     findings.extend(provider.findings.iter().cloned());
     findings.extend(next.useless.as_ref().map(Useless::finding));
     findings.extend(capacity.finding(now));
+    next.lasting.follow(&mut findings);
     let forecast = {
         let share = demand.fullest_share(count.max(1), 1.0);
         let able = if share > 0.0 { given.capacity * demand.total() / share } else { 0.0 };
@@ -202,7 +204,7 @@ fn weigh(
     next.partitions = std::mem::take(&mut seen.partitions);
     next.looked_at = std::mem::take(&mut seen.looked_at);
     next.pods = std::mem::take(&mut seen.pods);
-    let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
+    let recommended = (is_rate_known || reason == Reason::Wake).then(|| (count, next.lasting.bound(count, bound)));
     (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast, is_preview }, held)
 }
 
