@@ -143,7 +143,7 @@ fn pipeline_name(text: &str) -> Result<String, String> {
 #[command(group = ArgGroup::new("traces").required(true).args(["trace", "all"]).multiple(false))]
 pub struct Simulate {
     /// The trace to play, by its name or as a JSON file; may be given several times. Names: steady, step, backlog, sawtooth,
-    /// diurnal-week, flash-crowd, skew, slow-provider, broker-replaced, poison-partition.
+    /// diurnal-week, flash-crowd, skew, slow-provider, provider-outage, broker-replaced, poison-partition.
     #[arg(long, value_name = "NAME|FILE")]
     pub trace: Vec<String>,
 

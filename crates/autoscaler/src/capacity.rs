@@ -107,6 +107,11 @@ impl Capacity {
         self.compare(now, seconds);
     }
 
+    /// Makes nothing later than now.
+    pub(crate) fn set_back(&mut self, now: Timestamp) {
+        self.degraded_since = self.degraded_since.map(|since| since.min(now));
+    }
+
     fn compare(&mut self, now: Timestamp, seconds: f64) {
         if self.learnt_seconds < USUAL_AFTER_SECONDS {
             return;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     decision::{Bound, Reason},
-    gate::{self, Wait},
+    gate::{self, Overdue, Wait},
     memory::Memory,
     need::Demand,
     settings::Settings,
@@ -13,10 +13,14 @@ use crate::{
 
 /// What is to be chosen from.
 pub(crate) struct Choice {
+    /// The count to go on from.
+    pub current: u32,
     pub count: u32,
     pub bound: Bound,
     pub is_behind: bool,
     pub is_rate_known: bool,
+    /// Whether records have been finished since the last look.
+    pub is_at_work: bool,
     pub range: (u32, u32),
     pub unfinished: u64,
 }
@@ -31,7 +35,7 @@ pub(crate) fn choose(
     choice: &Choice,
     wait: Option<Wait>,
 ) -> (u32, Reason, Option<String>) {
-    let current = signals.replicas;
+    let current = choice.current;
     if current == 0 {
         next.held_since = None;
         return if choice.unfinished > 0 {
@@ -42,7 +46,11 @@ pub(crate) fn choose(
     }
     if let Some(wait) = wait {
         let (desired, reason) = hold(settings, signals, next, &wait);
-        if !(wait.ends && reason == Reason::Fallback) {
+        let is_overdue = reason == Reason::Fallback;
+        if is_overdue && wait.overdue == Overdue::StepsUp && choice.is_at_work && choice.count > desired {
+            return (choice.count, Reason::ScaleUp, None);
+        }
+        if !(is_overdue && wait.overdue == Overdue::AnyStep) {
             return (desired, reason, Some(wait.text));
         }
     } else {

@@ -52,6 +52,8 @@ pub enum Reason {
     ScaleToZero,
     /// There are fewer than the user wants at least.
     BelowMinimum,
+    /// There are more than the user wants at most.
+    AboveMaximum,
     /// Fewer would be enough, but not for long enough yet.
     WaitingToScaleDown,
     /// Fewer would be enough once the backlog is gone.

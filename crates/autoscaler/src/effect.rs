@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Finding;
+use crate::{decision::Finding, partitions::smoothed};
 
 /// The pause that is assumed before one was measured, in seconds: what a group with the protocol of KIP-848 takes.
 pub(crate) const USUAL_PAUSE_SECONDS: f64 = 3.0;
@@ -73,6 +73,9 @@ pub struct Useless {
     pub gained: f64,
     /// By how much it should have been.
     pub expected: f64,
+    /// What has been done since that was seen, in records per second, smoothed: what was done before may still be in other
+    /// averages when less is done than before.
+    pub done_since: f64,
 }
 
 impl Transition {
@@ -80,9 +83,10 @@ impl Transition {
         Transition { before: done, missing: 0.0 }
     }
 
-    /// So much was done for so many seconds.
-    pub(crate) fn follow(&mut self, done: f64, seconds: f64) {
-        self.missing += (self.before - done).max(0.0) * seconds;
+    /// So much was done for so many seconds, and so many records wait at their end. More than those cannot be missing: less
+    /// is done also when less comes or a backlog is gone.
+    pub(crate) fn follow(&mut self, done: f64, seconds: f64, waiting: f64) {
+        self.missing += ((self.before - done).max(0.0) * seconds).min(waiting);
     }
 
     /// The pause, in seconds; none where nothing was done before.
@@ -118,7 +122,8 @@ impl Step {
         let done = self.done_after.0 / self.done_after.1;
         let (gained, expected) = (done - self.done_before, self.expected - self.done_before);
         let is_useless = expected > 0.0 && gained < LEAST_GAIN * expected;
-        is_useless.then_some(Useless { at: now, from: self.from, to: self.to, done, gained, expected })
+        let (at, from, to) = (now, self.from, self.to);
+        is_useless.then_some(Useless { at, from, to, done, gained, expected, done_since: done })
     }
 }
 
@@ -130,9 +135,16 @@ impl Step {
 }
 
 impl Useless {
-    /// Whether it still counts.
-    pub(crate) fn holds(&self, now: Timestamp, done: f64, is_behind: bool) -> bool {
-        is_behind && done < BETTER * self.done && now.duration_since(self.at).as_secs_f64() < STOPS_SECONDS
+    /// Takes what was done in a look after the verdict.
+    pub(crate) fn follow(&mut self, done: f64, seconds: f64) {
+        self.done_since = smoothed(Some(self.done_since), done, seconds);
+    }
+
+    /// Whether it still counts. Where next to nothing was done, a part more of that is nothing either: it takes as much as
+    /// the step would have had to bring.
+    pub(crate) fn holds(&self, now: Timestamp, is_behind: bool) -> bool {
+        let enough = (BETTER * self.done).max(self.done + LEAST_GAIN * self.expected);
+        is_behind && self.done_since <= enough && now.duration_since(self.at).as_secs_f64() < STOPS_SECONDS
     }
 
     pub(crate) fn finding(&self) -> Finding {
@@ -206,19 +218,41 @@ mod tests {
     #[test]
     fn a_useless_step_counts_until_more_is_done_or_nothing_waits_or_half_an_hour_has_passed() {
         let useless = judged(step(), 1000.0, true).expect("useless");
-        assert!(useless.holds(second(60), 1000.0, true));
-        assert!(!useless.holds(second(60), 1400.0, true));
-        assert!(!useless.holds(second(60), 1000.0, false));
-        assert!(!useless.holds(second(1900), 1000.0, true));
+        assert!(useless.holds(second(60), true));
+        let mut more = useless.clone();
+        (0..6).for_each(|_| more.follow(1400.0, 10.0));
+        assert!(!more.holds(second(110), true));
+        assert!(!useless.holds(second(60), false));
+        assert!(!useless.holds(second(1900), true));
+    }
+
+    #[test]
+    fn a_useless_step_counts_also_where_nothing_is_done_and_until_more_than_next_to_nothing_is() {
+        let mut useless = judged(step(), 0.0, true).expect("useless");
+        useless.follow(0.0, 10.0);
+        assert!(useless.holds(second(60), true));
+        (0..20).for_each(|_| useless.follow(50.0, 10.0));
+        assert!(useless.holds(second(260), true));
+        (0..20).for_each(|_| useless.follow(500.0, 10.0));
+        assert!(!useless.holds(second(460), true));
     }
 
     #[test]
     fn the_pause_is_what_was_not_done_meanwhile() {
         let mut transition = Transition::begin(1000.0);
         for done in [1000.0, 600.0, 1200.0] {
-            transition.follow(done, 10.0);
+            transition.follow(done, 10.0, 1e6);
         }
         assert_eq!(transition.pause_seconds(), Some(4.0));
         assert_eq!(Transition::begin(0.0).pause_seconds(), None);
+    }
+
+    #[test]
+    fn where_nothing_waits_nothing_is_missing_however_little_is_done() {
+        let mut transition = Transition::begin(1000.0);
+        transition.follow(200.0, 10.0, 0.0);
+        assert_eq!(transition.pause_seconds(), Some(0.0));
+        transition.follow(200.0, 10.0, 3000.0);
+        assert_eq!(transition.pause_seconds(), Some(3.0));
     }
 }

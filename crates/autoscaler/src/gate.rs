@@ -12,17 +12,29 @@ use crate::{
 pub(crate) struct Wait {
     pub reason: Reason,
     pub text: String,
-    /// Whether a step is taken anyway once this has taken too long: pods that find no place to run may never come.
-    pub ends: bool,
+    pub overdue: Overdue,
+}
+
+/// Which steps are taken anyway once something has been waited for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// All of them: pods that find no place to run may never come.
+    AnyStep,
+    /// Steps up, where something is done: one pod that is broken must not keep the others from getting help.
+    StepsUp,
+    /// None. Where no pod is ready or nothing is known, more of them would most likely not be ready either.
+    NoStep,
 }
 
 /// What a step has to wait for; none when it may be taken.
 pub(crate) fn wait(settings: &Settings, signals: &Signals, memory: &Memory) -> Option<Wait> {
-    let waiting = |reason, text: String, ends| Some(Wait { reason, text, ends });
+    let waiting = |reason, text: String, overdue| Some(Wait { reason, text, overdue });
     let stale = settings.stale_after();
     let pods = match signals.pods.fresh(signals.at, stale) {
         Ok(pods) => pods,
-        Err(problem) => return waiting(Reason::SignalUnknown, format!("how many pods are ready {problem}"), false),
+        Err(problem) => {
+            return waiting(Reason::SignalUnknown, format!("how many pods are ready {problem}"), Overdue::NoStep);
+        }
     };
     if signals.replicas == 0 && pods.ready == 0 {
         // Nobody is there who could come to rest.
@@ -30,29 +42,37 @@ pub(crate) fn wait(settings: &Settings, signals: &Signals, memory: &Memory) -> O
     }
     let group = match signals.group.fresh(signals.at, stale) {
         Ok(group) => group,
-        Err(problem) => return waiting(Reason::SignalUnknown, format!("the state of the group {problem}"), false),
+        Err(problem) => {
+            return waiting(Reason::SignalUnknown, format!("the state of the group {problem}"), Overdue::NoStep);
+        }
     };
+    let steps_up = if pods.ready > 0 { Overdue::StepsUp } else { Overdue::NoStep };
     if pods.crash_looping > 0 {
-        return waiting(Reason::CrashLooping, format!("{} pods end again and again", pods.crash_looping), false);
+        let text = format!("{} pods end again and again", pods.crash_looping);
+        return waiting(Reason::CrashLooping, text, steps_up);
     }
     match group.state {
         GroupState::Stable => {}
         GroupState::Empty if pods.ready == 0 => {}
         GroupState::Empty | GroupState::Rebalancing => {
-            return waiting(Reason::Rebalancing, "the group gives out its partitions anew".to_owned(), false);
+            return waiting(Reason::Rebalancing, "the group gives out its partitions anew".to_owned(), steps_up);
         }
     }
     if group.members < pods.ready || group.members > pods.ready + pods.draining {
         let text = format!("the group has {} members and {} pods are ready", group.members, pods.ready);
-        return waiting(Reason::Rebalancing, text, false);
+        return waiting(Reason::Rebalancing, text, steps_up);
+    }
+    if pods.ready == 0 {
+        // What the pods wait for to be ready, a database for instance, does not come with more of them.
+        return waiting(Reason::PodsChanging, format!("none of {} pods is ready", signals.replicas), Overdue::NoStep);
     }
     if pods.ready != signals.replicas {
         let text = format!("{} of {} pods are ready", pods.ready, signals.replicas);
-        return waiting(Reason::PodsChanging, text, true);
+        return waiting(Reason::PodsChanging, text, Overdue::AnyStep);
     }
     let step = memory.step.as_ref().filter(|step| step.settled_at.is_none())?;
     if group.epoch.is_some() && group.epoch == step.epoch {
-        return waiting(Reason::Rebalancing, "the group has not noticed the last step".to_owned(), true);
+        return waiting(Reason::Rebalancing, "the group has not noticed the last step".to_owned(), Overdue::AnyStep);
     }
     None
 }
@@ -119,6 +139,8 @@ mod tests {
         check(AT_REST, GroupState::Stable, 4, (Reason::Rebalancing, "the group has 4 members and 3 pods are ready"));
         let starting = Pods { ready: 2, starting: 1, ..AT_REST };
         check(starting, GroupState::Stable, 2, (Reason::PodsChanging, "2 of 3 pods are ready"));
+        let unready = Pods { starting: 3, ..Pods::default() };
+        check(unready, GroupState::Empty, 0, (Reason::PodsChanging, "none of 3 pods is ready"));
         let crashing = Pods { ready: 2, crash_looping: 1, ..AT_REST };
         check(crashing, GroupState::Stable, 2, (Reason::CrashLooping, "1 pods end again and again"));
     }

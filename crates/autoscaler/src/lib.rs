@@ -14,7 +14,7 @@
 //!
 //! One file per question: what the signals say (`measure`), what a replica can do (`capacity`), what is needed (`need`), what
 //! more replicas cannot help (`partitions`, `provider`, `effect`), which count that is (`formula`), whether now is the time
-//! (`gate`, `choice`, `window`), and all of it together (`rule`).
+//! (`gate`, `choice`, `window`), what would be if it were done (`preview`), what is told and for how long (`lasting`), and all of it together (`rule`).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -29,10 +29,12 @@ mod decision;
 mod effect;
 mod formula;
 mod gate;
+mod lasting;
 mod measure;
 mod memory;
 mod need;
 mod partitions;
+mod preview;
 mod provider;
 mod record;
 mod rule;
@@ -44,6 +46,7 @@ mod window;
 pub use capacity::Capacity;
 pub use decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms};
 pub use effect::{Step, Useless};
+pub use lasting::Lasting;
 pub use measure::PodSums;
 pub use memory::Memory;
 pub use need::steps;

@@ -80,9 +80,12 @@ impl Seen {
 /// Looks at the topics; an error says what is not known of them. `is_calm` says that the group was and is at rest: otherwise
 /// records may wait for nothing but that.
 pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_calm: bool) -> Result<Seen, String> {
+    if signals.lanes.is_empty() {
+        return Err("which topics are read is unknown".to_owned());
+    }
     let mut seen = Seen::default();
     let loads = loads(settings, signals, &mut seen.silent);
-    let (mut input_now, mut done_now, mut is_rate_known) = (0.0, 0.0, !signals.lanes.is_empty());
+    let (mut input_now, mut done_now, mut is_rate_known) = (0.0, 0.0, true);
     for lane in &signals.lanes {
         let topic = &lane.topic;
         let offsets = lane.partitions.fresh(signals.at, settings.stale_after());

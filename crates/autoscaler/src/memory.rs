@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     capacity::Capacity,
     effect::{Step, Transition, Useless},
+    lasting::Lasting,
     measure::PodSums,
     partitions::PartitionMemory,
     window::Window,
@@ -33,6 +34,10 @@ pub struct Memory {
     pub(crate) input_window: Window,
     /// Since when something has been waited for.
     pub(crate) held_since: Option<Timestamp>,
+    /// The count that there would be if what is told were done; none while it is done.
+    pub(crate) told: Option<u32>,
+    /// What was found lately.
+    pub(crate) lasting: Lasting,
     /// How many looks in a row the group has been at rest.
     pub(crate) calm_looks: u32,
     /// The last step, until the next.
@@ -48,6 +53,28 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Makes nothing later than now. After a clock was set back, what lies in the future would otherwise keep the rule from
+    /// looking, falling back and forgetting until that time comes again.
+    pub(crate) fn set_back(&mut self, now: Timestamp) {
+        let earlier = |at: &mut Timestamp| *at = now.min(*at);
+        self.looked_at.values_mut().for_each(earlier);
+        let partitions = self.partitions.values_mut().flat_map(BTreeMap::values_mut);
+        partitions.filter_map(|partition| partition.still_since.as_mut()).for_each(earlier);
+        self.held_since.iter_mut().for_each(earlier);
+        self.window.set_back(now);
+        self.input_window.set_back(now);
+        if let Some(step) = &mut self.step {
+            earlier(&mut step.at);
+            step.settled_at.iter_mut().for_each(earlier);
+        }
+        if let Some(useless) = &mut self.useless {
+            earlier(&mut useless.at);
+        }
+        if let Some(capacity) = &mut self.capacity {
+            capacity.set_back(now);
+        }
+    }
+
     /// How many partitions it remembers, which is what it grows with.
     pub(crate) fn size(&self) -> usize {
         self.partitions.values().map(BTreeMap::len).sum()

@@ -103,7 +103,7 @@ impl PartitionMemory {
 
 /// The average that a new value, which stands for `seconds`, makes of an old one. A fraction instead of an exponential: it
 /// gives the same bits on every machine.
-fn smoothed(old: Option<f64>, new: f64, seconds: f64) -> f64 {
+pub(crate) fn smoothed(old: Option<f64>, new: f64, seconds: f64) -> f64 {
     match old {
         None => new,
         Some(old) => old + (new - old) * seconds / (seconds + SMOOTH_SECONDS),

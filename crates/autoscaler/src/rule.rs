@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use crate::{
     capacity::Capacity,
     choice::{Choice, backlog_window, choose, hold},
-    decision::{Acting, Bound, Decision, Finding, Reason, SignalAge, Terms},
+    decision::{Acting, Bound, Decision, Finding, Reason, Terms},
     effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
     formula::Formula,
-    gate::{self, Wait},
+    gate::{self, Overdue, Wait},
     measure::{self, Seen},
     memory::Memory,
     need::{Demand, Given},
+    preview,
     provider::{self, Provider},
     settings::{Mode, Settings},
-    signals::{Signal, Signals, age_seconds},
+    signals::{Signal, Signals},
     text,
 };
 
@@ -28,24 +29,28 @@ const BEHIND: f64 = 0.05;
 /// nothing wrong.
 pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decision, Memory) {
     let mut next = memory.clone();
-    let wait = gate::wait(settings, signals, memory);
-    let is_calm = wait.is_none() && memory.calm_looks > 0;
-    let (outcome, held) = match measure::look(settings, signals, memory, is_calm) {
-        Ok(seen) => weigh(settings, signals, &mut next, seen, wait),
+    next.set_back(signals.at);
+    let wait = gate::wait(settings, signals, &next);
+    let acting = match (settings.mode, signals.hold_until) {
+        (_, Some(until)) if signals.at < until => Acting::HeldUntil(until),
+        (Mode::DryRun, _) => Acting::DryRun,
+        (Mode::Auto, _) => Acting::Acts,
+    };
+    if acting == Acting::Acts {
+        next.told = None;
+    }
+    let is_calm = wait.is_none() && next.calm_looks > 0;
+    let (outcome, held) = match measure::look(settings, signals, &next, is_calm) {
+        Ok(seen) => weigh(settings, signals, &mut next, seen, wait, acting),
         Err(unknown) => {
             // What came meanwhile may need every replica there is.
             next.window.forget();
             next.input_window.forget();
             next.calm_looks = 0;
-            let wait = Wait { reason: Reason::SignalUnknown, text: unknown, ends: false };
+            let wait = Wait { reason: Reason::SignalUnknown, text: unknown, overdue: Overdue::NoStep };
             let (desired, reason) = hold(settings, signals, &mut next, &wait);
             (Outcome::held(desired, reason), Some(wait.text))
         }
-    };
-    let acting = match (settings.mode, signals.hold_until) {
-        (_, Some(until)) if signals.at < until => Acting::HeldUntil(until),
-        (Mode::DryRun, _) => Acting::DryRun,
-        (Mode::Auto, _) => Acting::Acts,
     };
     let mut decision = Decision {
         at: signals.at,
@@ -57,11 +62,19 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
         acting,
         terms: outcome.terms,
         findings: outcome.findings,
-        signals: ages(signals),
+        signals: signals.ages(),
         text: String::new(),
     };
     if decision.desired < settings.min_replicas {
         (decision.desired, decision.reason) = (settings.min_replicas, Reason::BelowMinimum);
+    }
+    if decision.desired > settings.max_replicas {
+        // What the user sets is no inference: it needs no signal, no window and no half way.
+        (decision.desired, decision.reason) = (settings.max_replicas, Reason::AboveMaximum);
+    }
+    if outcome.is_preview {
+        next.told = Some(decision.desired);
+        decision.reason = preview::reason(settings, &decision);
     }
     decision.text = text::explain(&decision, held.as_deref());
     if let Some(to) = decision.to_apply() {
@@ -70,7 +83,8 @@ pub fn decide(settings: &Settings, signals: &Signals, memory: &Memory) -> (Decis
             at: signals.at,
             from: signals.replicas,
             to,
-            epoch: group_epoch(signals),
+            // Where the group is unknown, it must at least have noticed the step before.
+            epoch: group_epoch(signals).or(next.step.as_ref().and_then(|step| step.epoch)),
             input_before,
             done_before,
             expected,
@@ -94,13 +108,15 @@ struct Outcome {
     terms: Option<Terms>,
     findings: Vec<Finding>,
     forecast: Forecast,
+    /// Whether it goes on from what was told instead of from what there is.
+    is_preview: bool,
 }
 
 impl Outcome {
     /// Nothing could be recommended.
     fn held(desired: u32, reason: Reason) -> Outcome {
         let forecast = Forecast::default();
-        Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast }
+        Outcome { desired, reason, recommended: None, terms: None, findings: Vec::new(), forecast, is_preview: false }
     }
 }
 
@@ -120,8 +136,11 @@ fn weigh(
     next: &mut Memory,
     mut seen: Seen,
     wait: Option<Wait>,
+    acting: Acting,
 ) -> (Outcome, Option<String>) {
     let (now, current) = (signals.at, signals.replicas);
+    let is_preview = acting != Acting::Acts && wait.is_none() && seen.silent.is_empty();
+    let from = next.told.filter(|_| is_preview).unwrap_or(current);
     let rates: Vec<_> = seen.rates.values().cloned().collect();
     let mut capacity = next.capacity.take().unwrap_or_else(|| Capacity::guess(settings));
     capacity.learn(now, &rates);
@@ -142,11 +161,9 @@ fn weigh(
     let idle_rate = BEHIND * given.capacity * f64::from(current);
     let is_behind = demand.of_backlog > BEHIND * demand.input.max(idle_rate);
     judge(next, signals, &seen, is_behind, wait.as_ref());
-    let done = demand.done;
-    next.useless = next.useless.take().filter(|useless| useless.holds(now, done, is_behind));
 
     let range = (fewest, most);
-    let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current };
+    let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current: from };
     let (mut count, mut bound) = formula.count(1.0);
     let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
     let need = demand.total();
@@ -169,14 +186,17 @@ fn weigh(
     findings.extend(provider.findings.iter().cloned());
     findings.extend(next.useless.as_ref().map(Useless::finding));
     findings.extend(capacity.finding(now));
+    next.lasting.follow(&mut findings);
     let forecast = {
         let share = demand.fullest_share(count.max(1), 1.0);
         let able = if share > 0.0 { given.capacity * demand.total() / share } else { 0.0 };
         let expected = able.min(demand.total()).min(provider.limit.unwrap_or(f64::INFINITY));
-        Forecast { input_before: demand.input, done_before: done, expected, was_behind: is_behind }
+        Forecast { input_before: demand.input, done_before: demand.done, expected, was_behind: is_behind }
     };
     let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
-    let choice = Choice { count, bound, is_behind, is_rate_known, range, unfinished: seen.unfinished() };
+    let is_at_work = is_rate_known && seen.done_now.is_some_and(|done| done > 0.0);
+    let unfinished = seen.unfinished();
+    let choice = Choice { current: from, count, bound, is_behind, is_rate_known, is_at_work, range, unfinished };
     let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
 
     next.capacity = Some(capacity);
@@ -184,8 +204,8 @@ fn weigh(
     next.partitions = std::mem::take(&mut seen.partitions);
     next.looked_at = std::mem::take(&mut seen.looked_at);
     next.pods = std::mem::take(&mut seen.pods);
-    let recommended = (is_rate_known || reason == Reason::Wake).then_some((count, bound));
-    (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast }, held)
+    let recommended = (is_rate_known || reason == Reason::Wake).then(|| (count, next.lasting.bound(count, bound)));
+    (Outcome { desired, reason, recommended, terms: Some(terms), findings, forecast, is_preview }, held)
 }
 
 /// By what the smoothed input is too low: two looks in a row that are higher are a jump and no noise.
@@ -202,7 +222,8 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
     next.calm_looks = if is_at_rest { next.calm_looks.saturating_add(1) } else { 0 };
     let Some(step) = next.step.as_mut().filter(|step| step.settled_at.is_none()) else { return };
     if let (Some(transition), Some(done)) = (&mut next.transition, seen.done_now) {
-        transition.follow(done, seen.seconds);
+        let waiting = seen.all().map(|partition| partition.waiting).sum();
+        transition.follow(done, seen.seconds, waiting);
     }
     if is_at_rest {
         step.settled_at = Some(signals.at);
@@ -213,7 +234,12 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
     }
 }
 
+/// Judges the last step where enough was seen of it, and forgets a verdict that counts no longer.
 fn judge(next: &mut Memory, signals: &Signals, seen: &Seen, is_behind: bool, wait: Option<&Wait>) {
+    if let (Some(useless), Some(done)) = (&mut next.useless, seen.done_now) {
+        useless.follow(done, seen.seconds);
+    }
+    next.useless = next.useless.take().filter(|useless| useless.holds(signals.at, is_behind));
     let (Some(step), Some(done)) = (&mut next.step, seen.done_now) else { return };
     match wait.map(|wait| wait.reason) {
         None => {
@@ -265,17 +291,6 @@ fn group_epoch(signals: &Signals) -> Option<i64> {
         Signal::Known { value, .. } => value.epoch,
         Signal::Unknown { .. } => None,
     }
-}
-
-fn ages(signals: &Signals) -> Vec<SignalAge> {
-    let age = |name: String, at: Option<jiff::Timestamp>| SignalAge {
-        name,
-        age_seconds: at.map(|at| age_seconds(at, signals.at)),
-    };
-    let mut ages = vec![age("pods".to_owned(), signals.pods.at()), age("group".to_owned(), signals.group.at())];
-    ages.extend(signals.lanes.iter().map(|lane| age(format!("topic {}", lane.topic), lane.partitions.at())));
-    ages.extend(signals.processors.iter().map(|pod| age(format!("pod {}", pod.pod), pod.load.at())));
-    ages
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use contract::Load;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::SignalAge;
+
 /// Something that was read, or could not be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,20 @@ pub struct Signals {
     pub lanes: Vec<Lane>,
     /// The pods that are ready, one by one.
     pub processors: Vec<Processor>,
+}
+
+impl Signals {
+    /// How old each of them is.
+    pub(crate) fn ages(&self) -> Vec<SignalAge> {
+        let age = |name: String, at: Option<Timestamp>| SignalAge {
+            name,
+            age_seconds: at.map(|at| age_seconds(at, self.at)),
+        };
+        let mut ages = vec![age("pods".to_owned(), self.pods.at()), age("group".to_owned(), self.group.at())];
+        ages.extend(self.lanes.iter().map(|lane| age(format!("topic {}", lane.topic), lane.partitions.at())));
+        ages.extend(self.processors.iter().map(|pod| age(format!("pod {}", pod.pod), pod.load.at())));
+        ages
+    }
 }
 
 /// How many pods are in which state.

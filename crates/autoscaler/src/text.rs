@@ -62,6 +62,7 @@ fn headline(decision: &Decision, held: Option<&str>) -> String {
         Reason::Wake => "records have come".to_owned(),
         Reason::ScaleToZero => "there has been nothing to do for long enough".to_owned(),
         Reason::BelowMinimum => "there are fewer than the minimum".to_owned(),
+        Reason::AboveMaximum => "there are more than the maximum".to_owned(),
         Reason::WaitingToScaleDown => "fewer would be enough, but have not been for long enough".to_owned(),
         Reason::Behind => "fewer would be enough once the backlog is gone".to_owned(),
         Reason::JudgingStep => "what the last step brings is seen first".to_owned(),

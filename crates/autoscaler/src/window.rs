@@ -36,6 +36,12 @@ impl Window {
         *self = Window::default();
     }
 
+    /// Makes nothing later than now.
+    pub(crate) fn set_back(&mut self, now: Timestamp) {
+        self.since = self.since.map(|since| since.min(now));
+        self.largest.iter_mut().for_each(|(at, _)| *at = now.min(*at));
+    }
+
     /// The largest recommendation, if there have been some for all of `length`.
     pub fn largest(&self, now: Timestamp, length: Duration) -> Option<u32> {
         let covered = now.duration_since(self.since?).as_secs_f64() >= length.as_secs_f64();

@@ -34,9 +34,12 @@ pub struct Scenario {
     /// What the CPU of a replica can do at most, in records per second.
     pub cpu_capacity: f64,
     /// What the provider takes from all replicas together, unknown to them: `[time, rate]`, each until the next. What is
-    /// beyond waits with the provider, in slots of the replicas.
+    /// beyond waits with the provider, in slots of the replicas; with a rate of 0 it takes nothing and answers nobody.
     #[serde(default)]
     pub provider_limit: Vec<(u32, f64)>,
+    /// Which part of what the provider takes fails, from 0 to 1: `[time, part]`, each until the next. What fails is finished.
+    #[serde(default)]
+    pub failing: Vec<(u32, f64)>,
     /// How long a pod takes to start, at least and at most.
     #[serde(default = "default_start")]
     pub start_seconds: (u32, u32),
@@ -132,6 +135,7 @@ traces!(
     "flash-crowd",
     "skew",
     "slow-provider",
+    "provider-outage",
     "broker-replaced",
     "poison-partition",
 );
@@ -169,8 +173,11 @@ impl Scenario {
         if self.latency.is_empty() || self.latency.iter().any(|(_, seconds)| !positive(*seconds)) {
             return refuse("latency", "needs at least one [time, seconds], each above 0");
         }
-        if self.provider_limit.iter().any(|(_, rate)| !positive(*rate)) {
-            return refuse("provider_limit", "each [time, rate] must have a rate above 0");
+        if self.provider_limit.iter().any(|(_, rate)| !rate.is_finite() || *rate < 0.0) {
+            return refuse("provider_limit", "each [time, rate] must have a rate of at least 0");
+        }
+        if self.failing.iter().any(|(_, part)| !(0.0..=1.0).contains(part)) {
+            return refuse("failing", "each [time, part] must have a part from 0 to 1");
         }
         if !positive(self.cpu_capacity) {
             return refuse("cpu_capacity", "must be above 0");
@@ -211,6 +218,11 @@ impl Scenario {
     /// What the provider takes each second, if it has a limit that nobody knows.
     pub fn provider_limit_at(&self, second: u32) -> Option<f64> {
         until_next(&self.provider_limit, second)
+    }
+
+    /// Which part of what the provider takes fails.
+    pub fn failing_at(&self, second: u32) -> f64 {
+        until_next(&self.failing, second).unwrap_or(0.0)
     }
 
     /// What one replica can do each second.
@@ -264,6 +276,11 @@ mod tests {
         check_refused("\"partitions\": 12", "\"partitions\": 0", "partitions: must be from 1 to 1000");
         check_refused("\"max_replicas\": 12", "\"max_replicas\": 0", "settings: max_replicas must be at least 1");
         check_refused("\"seconds\": 86400", "\"seconds\": 5", "seconds: must be from 60 to 5184000 (sixty days)");
+        let from = "\"latency\": [[0, 0.5]]";
+        let failing = "\"failing\": [[0, 1.5]], \"latency\": [[0, 0.5]]";
+        check_refused(from, failing, "failing: each [time, part] must have a part from 0 to 1");
+        let limit = "\"provider_limit\": [[0, -1]], \"latency\": [[0, 0.5]]";
+        check_refused(from, limit, "provider_limit: each [time, rate] must have a rate of at least 0");
         check_refused("[0, 0.5]", "[0, 0.0]", "latency: needs at least one [time, seconds], each above 0");
     }
 

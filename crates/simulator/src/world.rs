@@ -124,7 +124,7 @@ impl<'a> World<'a> {
         for partition in &mut self.partitions {
             partition.in_work = 0;
         }
-        let latency = self.scenario.latency_at(self.second);
+        let (latency, failing) = (self.scenario.latency_at(self.second), self.scenario.failing_at(self.second));
         let (capacity, slots) =
             (self.scenario.capacity_at(self.second), f64::from(self.scenario.settings.max_in_flight));
         if self.second >= self.pauses_until {
@@ -154,6 +154,7 @@ impl<'a> World<'a> {
                 let busy = if is_full && left > 0 { slots } else { (done as f64 * latency).min(slots) };
                 let pod = &mut self.pods[*pod];
                 pod.processed += done;
+                pod.failed += (done as f64 * failing) as u64;
                 pod.busy_seconds += busy;
                 pod.in_flight = busy as u32;
                 pod.throttled_seconds += f64::from(u8::from(is_paced && left > 0));

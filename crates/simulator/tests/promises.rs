@@ -90,6 +90,36 @@ fn a_slow_provider_gets_one_useless_step_at_most_until_the_verdict_is_old() {
 }
 
 #[test]
+fn a_provider_that_breaks_down_gets_one_useless_step_at_most_and_what_waits_is_drained_afterwards() {
+    for (limit, start) in [(0.0, 5), (0.0, 20), (200.0, 5), (200.0, 20), (600.0, 5), (600.0, 20)] {
+        let mut scenario = trace("provider-outage");
+        scenario.provider_limit[1].1 = limit;
+        scenario.start_seconds = (start, start);
+        let (from, to) = (i64::from(scenario.provider_limit[1].0), i64::from(scenario.provider_limit[2].0));
+        let outcome = run(&scenario, &PolicyName::drain_slo(), 1);
+        let meanwhile = || outcome.decisions.iter().filter(|decision| (from..to).contains(&decision.at.as_second()));
+        let ups = meanwhile().filter(|decision| decision.to_apply().is_some_and(|to| to > decision.current));
+        let texts: Vec<_> = ups.map(|decision| &decision.text).collect();
+        assert!(texts.len() <= 1, "at {limit} with {start} s to start: {texts:#?}");
+        assert!(meanwhile().any(|decision| decision.text.contains("no further step up")), "at {limit} it says why");
+        let after = u32::try_from(to).expect("a second of the trace") + 600;
+        let oldest = outcome.samples.iter().filter(|sample| sample.second >= after).map(|sample| sample.age).max();
+        assert!(oldest.is_some_and(|age| age <= 5), "at {limit}: {oldest:?} s old after ten minutes");
+    }
+}
+
+#[test]
+fn a_provider_that_fails_most_is_told_and_adds_no_replica() {
+    let scenario = trace("provider-outage");
+    let (from, to) = (i64::from(scenario.failing[1].0), i64::from(scenario.failing[2].0));
+    let outcome = run(&scenario, &PolicyName::drain_slo(), 1);
+    let meanwhile = || outcome.decisions.iter().filter(|decision| (from..to).contains(&decision.at.as_second()));
+    let failing = |finding: &Finding| matches!(finding, Finding::ProviderFailing { .. });
+    assert!(meanwhile().any(|decision| decision.findings.iter().any(failing)));
+    assert!(meanwhile().all(|decision| decision.reason != Reason::ScaleUp));
+}
+
+#[test]
 fn a_broker_that_is_away_never_takes_a_replica_away() {
     let scenario = trace("broker-replaced");
     let outcome = run(&scenario, &PolicyName::drain_slo(), 1);

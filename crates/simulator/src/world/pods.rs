@@ -15,6 +15,8 @@ pub struct Pod {
     /// When it began.
     pub since: u32,
     pub processed: u64,
+    /// How many of those have failed.
+    pub failed: u64,
     pub busy_seconds: f64,
     pub throttled_seconds: f64,
     pub in_flight: u32,
@@ -55,6 +57,7 @@ impl World<'_> {
                 state: State::Starting(ready_at),
                 since: self.second,
                 processed: 0,
+                failed: 0,
                 busy_seconds: 0.0,
                 throttled_seconds: 0.0,
                 in_flight: 0,

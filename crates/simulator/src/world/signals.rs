@@ -66,7 +66,7 @@ impl World<'_> {
         let lane = LaneLoad {
             topic: TOPIC.to_owned(),
             processed: pod.processed,
-            failed: 0,
+            failed: pod.failed,
             busy_seconds: pod.busy_seconds,
             in_flight: pod.in_flight,
             throttled_seconds: pod.throttled_seconds,

@@ -1,0 +1,96 @@
+//! Steps up, down, to none and back.
+
+use super::*;
+
+#[test]
+fn constant_input_needs_one_step_and_then_none() {
+    let mut world = World::new(12, 1, 1000.0);
+    let decisions = world.run(200, 2000.0);
+    let steps: Vec<_> = decisions.iter().filter_map(Decision::to_apply).collect();
+    assert_eq!((steps.first(), world.replicas), (Some(&3), 3), "{steps:?}");
+    assert!(decisions[60..].iter().all(|decision| decision.to_apply().is_none()));
+}
+
+#[test]
+fn a_backlog_is_gone_within_the_time_asked_for_once_its_replicas_are_there() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.run(30, 1000.0);
+    for partition in &mut world.partitions {
+        partition.0 += 50_000.0;
+    }
+    let first = world.run(1, 1000.0).remove(0);
+    assert_eq!((first.reason, first.to_apply()), (Reason::ScaleUp, Some(12)), "{}", first.text);
+    world.run(12, 1000.0);
+    let left: f64 = world.partitions.iter().map(|(came, done)| came - done).sum();
+    assert!(left < 1.0, "{left}");
+}
+
+#[test]
+fn replicas_go_by_half_at_most_after_fewer_were_enough_for_long_enough() {
+    let mut world = World::new(12, 12, 1000.0);
+    let decisions = world.run(31, 1000.0);
+    assert_eq!(reasons(&decisions), [Reason::Learning, Reason::WaitingToScaleDown]);
+    let counts: Vec<_> = world.run(40, 1000.0).iter().filter_map(Decision::to_apply).collect();
+    assert_eq!(counts, [6, 3, 2]);
+}
+
+#[test]
+fn no_replica_goes_while_a_backlog_is_left() {
+    let mut world = World::new(12, 12, 100.0);
+    world.settings.drain_within = Duration::from_hours(1);
+    world.partitions.iter_mut().for_each(|partition| partition.0 = 60_000.0);
+    let decisions = world.run(50, 100.0);
+    assert!(decisions.iter().all(|decision| decision.to_apply().is_none()), "{}", decisions[49].text);
+    assert_eq!(decisions[49].reason, Reason::Behind, "{}", decisions[49].text);
+}
+
+#[test]
+fn with_minimum_zero_the_last_replica_goes_when_there_is_nothing_to_do_and_one_comes_with_the_first_record() {
+    let mut world = World::new(12, 1, 1000.0);
+    world.settings.min_replicas = 0;
+    world.run(10, 100.0);
+    let decisions = world.run(40, 0.0);
+    assert_eq!(world.replicas, 0);
+    assert!(reasons(&decisions).contains(&Reason::ScaleToZero));
+    let awake = world.run(1, 1.2).remove(0);
+    assert_eq!((awake.reason, awake.to_apply()), (Reason::Wake, Some(1)), "{}", awake.text);
+}
+
+#[test]
+fn fewer_than_the_minimum_are_brought_up_to_it_whatever_is_unknown() {
+    let mut world = World::new(12, 1, 1000.0);
+    world.settings.min_replicas = 3;
+    world.pass(1.0);
+    let mut signals = world.signals();
+    signals.lanes[0].partitions = Signal::Unknown { why: "timeout".to_owned() };
+    let decision = world.decide_by(&signals);
+    assert_eq!((decision.to_apply(), decision.reason), (Some(3), Reason::BelowMinimum));
+}
+
+#[test]
+fn more_than_the_maximum_are_brought_down_to_it_at_once_whatever_waits_or_is_unknown() {
+    let mut world = World::new(12, 12, 1000.0);
+    world.run(3, 20_000.0);
+    world.settings.max_replicas = 3;
+    let decision = world.run(1, 20_000.0).remove(0);
+    assert_eq!((decision.to_apply(), decision.reason), (Some(3), Reason::AboveMaximum), "{}", decision.text);
+    assert!(decision.text.starts_with("12 → 3 replicas: there are more than the maximum."), "{}", decision.text);
+
+    world.settings.max_replicas = 2;
+    world.pass(20_000.0);
+    let mut signals = world.signals();
+    signals.lanes[0].partitions = Signal::Unknown { why: "timeout".to_owned() };
+    signals.pods = Signal::Unknown { why: "timeout".to_owned() };
+    let decision = world.decide_by(&signals);
+    assert_eq!((decision.to_apply(), decision.reason), (Some(2), Reason::AboveMaximum), "{}", decision.text);
+}
+
+#[test]
+fn more_than_the_maximum_stay_while_somebody_holds_them() {
+    let mut world = World::new(12, 12, 1000.0);
+    world.settings.max_replicas = 3;
+    world.pass(100.0);
+    let until = world.now + SignedDuration::from_mins(1);
+    let decision = world.decide_by(&Signals { hold_until: Some(until), ..world.signals() });
+    assert_eq!((decision.to_apply(), decision.desired), (None, 3), "{}", decision.text);
+}
