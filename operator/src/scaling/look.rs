@@ -167,45 +167,4 @@ fn held_until(pipeline: &SmsPipeline, now: Timestamp, interval: Duration) -> Opt
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{controller::fixtures::pipeline, scaling::HOLD_UNTIL};
-
-    const INTERVAL: Duration = Duration::from_secs(10);
-
-    fn offsets(topic: &str, partition: i32) -> kafka::PartitionOffsets {
-        kafka::PartitionOffsets { topic: topic.to_owned(), partition, earliest: 1, committed: Some(2), end: 3 }
-    }
-
-    #[test]
-    fn partitions_are_told_by_topic() {
-        let found = [offsets("a", 0), offsets("b", 0), offsets("a", 1)];
-        let lanes = lanes(Timestamp::UNIX_EPOCH, Ok(found.into()));
-        let told = |lane: &Lane| match &lane.partitions {
-            Signal::Known { value, .. } => (lane.topic.clone(), value.len()),
-            Signal::Unknown { why } => panic!("{why}"),
-        };
-        assert_eq!(lanes.iter().map(told).collect::<Vec<_>>(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_unknown_and_not_nothing() {
-        let lanes = lanes(Timestamp::UNIX_EPOCH, Err("no broker answers".to_owned()));
-        assert!(matches!(lanes.as_slice(), [Lane { partitions: Signal::Unknown { .. }, .. }]));
-        assert!(matches!(pods(Timestamp::UNIX_EPOCH, Err("forbidden".to_owned())), Signal::Unknown { .. }));
-    }
-
-    #[test]
-    fn the_count_is_held_while_the_pipeline_is_paused_or_an_annotation_cannot_be_read() {
-        let now = Timestamp::from_second(100).expect("a time");
-        let next = Timestamp::from_second(110).ok();
-        let mut pipeline = pipeline();
-        assert_eq!(held_until(&pipeline, now, INTERVAL), None);
-        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "later".to_owned());
-        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "1970-01-01T00:10:00Z".to_owned());
-        assert_eq!(held_until(&pipeline, now, INTERVAL), Timestamp::from_second(600).ok());
-        pipeline.spec.paused = true;
-        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-    }
-}
+mod tests;
