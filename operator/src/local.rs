@@ -198,7 +198,7 @@ impl Pipeline {
         findings.scaling = Some(scaling.finding(&self.current));
         let validated = match secrets::dereference(&self.secrets, &self.current).await {
             Ok(mut referenced) => {
-                referenced.processors = scaling.asked_for(&self.current, None);
+                referenced.processors = scaling.asked_for(&self.current, self.supervisor.processors());
                 validate(&self.current, &referenced, &images).map_err(Unusable::Invalid)
             }
             Err(error) => {

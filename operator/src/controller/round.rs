@@ -66,15 +66,10 @@ pub(super) async fn round(
 /// What the resource names, and how many processors are asked for where it does not say that itself.
 async fn dereferenced(context: &Context, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let mut referenced = dereference::read_secrets(&context.client, pipeline).await?;
-    if pipeline.spec.processor.autoscaling.is_some() {
-        let known = context.scaling.count(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
-        let live = match known {
-            Some(_) => None,
-            // An operator that begins anew goes on from what there is.
-            None => dereference::processors(&context.client, pipeline).await?,
-        };
-        referenced.processors = context.scaling.asked_for(pipeline, live);
-    }
+    // An operator that begins anew goes on from what there is, and so does a pipeline that said itself how many run.
+    let is_new = context.scaling.is_new(pipeline);
+    let live = if is_new { dereference::processors(&context.client, pipeline).await? } else { None };
+    referenced.processors = context.scaling.asked_for(pipeline, live);
     Ok(referenced)
 }
 

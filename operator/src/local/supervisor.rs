@@ -94,6 +94,12 @@ impl Supervisor {
         self.fleet.clone()
     }
 
+    /// How many processors run; `None` where there are none.
+    pub fn processors(&self) -> Option<i32> {
+        let processors = self.running.values().filter(|running| running.replica.component == PROCESSOR_COMPONENT);
+        i32::try_from(processors.count()).ok().filter(|&count| count > 0)
+    }
+
     /// Makes the processes of this machine what was built, and tells how far they have come.
     pub async fn run(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
         self.apply(desired).await?;

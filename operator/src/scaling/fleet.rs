@@ -1,7 +1,11 @@
 //! Which processors of a pipeline there are, and where each tells its load.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{
     Api, Client, ResourceExt,
@@ -16,6 +20,10 @@ use crate::controller::build::{METRICS_PORT, processor_selector};
 pub const CRASH_LOOP: u32 = 3;
 /// What a pod loses when it ends, which says in which order pods are taken away (KEP-2255).
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// How many pods are weighed at once, and how long all of that may take.
+const WEIGHED_AT_ONCE: usize = 16;
+const WEIGH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,13 +85,17 @@ impl Fleet for KubernetesFleet {
     }
 
     async fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) {
-        let pods = self.pods(namespace);
-        for (pod, messages) in in_work {
+        let pods = &self.pods(namespace);
+        let weigh = async |(pod, messages): &(String, u32)| {
             let cost = json!({ "metadata": { "annotations": { DELETION_COST: messages.to_string() } } });
             // Without it another one goes, which drains all the same.
             if let Err(error) = pods.patch_metadata(pod, &PatchParams::default(), &Patch::Merge(&cost)).await {
                 tracing::warn!(pod, namespace, error = error_chain(&error), "what the pod would lose is not told");
             }
+        };
+        let all = stream::iter(in_work.iter().map(weigh)).buffer_unordered(WEIGHED_AT_ONCE).collect::<()>();
+        if tokio::time::timeout(WEIGH_TIMEOUT, all).await.is_err() {
+            tracing::warn!(namespace, "what each pod would lose is not told of all: the API server is slow");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoscaler::{Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
+use autoscaler::{Group, Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
 use contract::Load;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -49,14 +49,12 @@ impl<F: Fleet> Scaler<F> {
             return Look::Unchanged;
         };
         let read_at = Timestamp::now();
-        let Some(count) = self.scaling.count(&namespace, &name) else { return Look::Unchanged };
+        let Some(count) = self.scaling.count(pipeline) else { return Look::Unchanged };
         let replicas = self.fleet.replicas(&namespace, &name).await;
-        let told = self.loads(replicas.as_deref().unwrap_or_default()).await;
-        let now = Timestamp::now();
         let lanes = lanes(read_at, offsets);
-        let Some(processors) = self.scaling.see(&namespace, &name, now, told) else { return Look::Unchanged };
-        let group = self.scaling.group(&namespace, &name, now, &processors, &lanes);
-        let Some(group) = group else { return Look::Unchanged };
+        let Some((now, processors, group)) = self.group(pipeline, replicas.as_deref(), &lanes).await else {
+            return Look::Unchanged;
+        };
         let signals = Signals {
             at: now,
             replicas: count,
@@ -66,14 +64,39 @@ impl<F: Fleet> Scaler<F> {
             lanes,
             processors,
         };
-        let before = self.scaling.last(&namespace, &name).map(|decision| Report::of(&decision));
-        let in_work = in_work(&signals.processors);
-        let Some(decision) = self.scaling.decide(&namespace, &name, &settings, signals) else { return Look::Unchanged };
-        if let Some(fewer) = decision.to_apply().filter(|count| *count < decision.current) {
-            tracing::info!(pipeline = name, namespace, from = decision.current, to = fewer, "taking processors away");
-            self.fleet.weigh(&namespace, &in_work).await;
+        let Some(decided) = self.scaling.decide(pipeline, settings, signals) else { return Look::Unchanged };
+        let decision = &decided.decision;
+        if let Some(to) = decision.to_apply() {
+            let (from, reason) = (decision.current, decision.reason);
+            tracing::info!(pipeline = name, namespace, from, to, ?reason, "changing the number of processors");
+            if to < from {
+                // Before anybody can take some away.
+                self.fleet.weigh(&namespace, &in_work(&decided.signals.processors)).await;
+            }
         }
-        if before == Some(Report::of(&decision)) { Look::Unchanged } else { Look::Changed }
+        let before = self.scaling.last(pipeline).map(|decision| Report::of(&decision));
+        let is_same = before == Some(Report::of(decision));
+        self.scaling.commit(pipeline, decided);
+        if is_same { Look::Unchanged } else { Look::Changed }
+    }
+
+    /// What the processors tell, and the group that they are; when it is not known which there are, what was known of them
+    /// stays.
+    async fn group(
+        &self,
+        pipeline: &SmsPipeline,
+        replicas: Result<&[Replica], &String>,
+        lanes: &[Lane],
+    ) -> Option<(Timestamp, Vec<Processor>, Signal<Group>)> {
+        let replicas = match replicas {
+            Ok(replicas) => replicas,
+            Err(why) => return Some((Timestamp::now(), Vec::new(), Signal::Unknown { why: why.clone() })),
+        };
+        let told = self.loads(replicas).await;
+        let now = Timestamp::now();
+        let processors = self.scaling.see(pipeline, now, told)?;
+        let group = self.scaling.group(pipeline, now, &processors, lanes)?;
+        Some((now, processors, group))
     }
 
     /// What every replica that is ready tells of itself.

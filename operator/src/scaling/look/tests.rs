@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Mutex};
 
 use axum::{Json, Router, routing::get};
 use contract::{LaneLoad, PartitionLoad};
@@ -45,22 +45,49 @@ fn the_count_is_held_while_the_pipeline_is_paused_or_an_annotation_cannot_be_rea
     assert_eq!(held_until(&pipeline, now, INTERVAL), next);
 }
 
-/// Replicas that are always the same.
-struct Fixed(Vec<Replica>);
+/// How many messages each pod has in work.
+type InWork = Vec<(String, u32)>;
 
-impl Fleet for Fixed {
+/// Replicas that are always the same, or cannot be found. Notes how many are asked for while they are weighed.
+struct Fixed {
+    replicas: Mutex<Result<Vec<Replica>, String>>,
+    scaling: Arc<Scaling>,
+    weighed: Mutex<Vec<(Option<i32>, InWork)>>,
+}
+
+impl Fleet for &Fixed {
     async fn replicas(&self, _namespace: &str, _pipeline: &str) -> Result<Vec<Replica>, String> {
-        Ok(self.0.clone())
+        self.replicas.lock().expect("no test panicked").clone()
     }
 
-    async fn weigh(&self, _namespace: &str, _in_work: &[(String, u32)]) {}
+    async fn weigh(&self, _namespace: &str, in_work: &[(String, u32)]) {
+        let mut in_work = in_work.to_vec();
+        in_work.sort();
+        let asked_for = self.scaling.asked_for(&scaled(""), None);
+        self.weighed.lock().expect("no test panicked").push((asked_for, in_work));
+    }
+}
+
+impl Fixed {
+    /// Of a pipeline that is taken up with all of them.
+    fn new(pipeline: &SmsPipeline, replicas: Vec<Replica>) -> Self {
+        let scaling = Arc::new(Scaling::default());
+        scaling.asked_for(pipeline, i32::try_from(replicas.len()).ok());
+        Self { replicas: Mutex::new(Ok(replicas)), scaling, weighed: Mutex::default() }
+    }
+
+    fn scaler(&self) -> Scaler<&Self> {
+        Scaler::new(Arc::clone(&self.scaling), self, INTERVAL).expect("a client")
+    }
 }
 
 const TOPIC: &str = "sms.requests";
 
-fn scaled(autoscaling: &str) -> SmsPipeline {
+fn scaled(options: &str) -> SmsPipeline {
     let mut pipeline = pipeline();
-    pipeline.spec.processor.autoscaling = Some(serde_json::from_str(autoscaling).expect("autoscaling"));
+    let comma = if options.is_empty() { "" } else { "," };
+    let autoscaling = format!(r#"{{"maxReplicas":6{comma}{options}}}"#);
+    pipeline.spec.processor.autoscaling = Some(serde_json::from_str(&autoscaling).expect("autoscaling"));
     pipeline
 }
 
@@ -104,13 +131,42 @@ fn backlog(partitions: i32) -> Vec<kafka::PartitionOffsets> {
 
 #[tokio::test]
 async fn a_processor_that_has_too_much_to_do_to_answer_does_not_keep_others_from_coming() {
-    let pipeline = scaled(r#"{"minReplicas":1,"maxReplicas":6}"#);
-    let scaling = Arc::new(Scaling::default());
-    assert_eq!(scaling.asked_for(&pipeline, Some(2)), Some(2));
-    let fleet = Fixed(vec![ready("a", Some(telling(&[0, 1, 2], 0).await)), ready("b", None)]);
-    let scaler = Scaler::new(Arc::clone(&scaling), fleet, INTERVAL).expect("a client");
+    let pipeline = scaled(r#""minReplicas":1"#);
+    let fleet = Fixed::new(&pipeline, vec![ready("a", Some(telling(&[0, 1, 2], 0).await)), ready("b", None)]);
     for _ in 0..2 {
-        scaler.look(&pipeline, Ok(backlog(6))).await;
+        fleet.scaler().look(&pipeline, Ok(backlog(6))).await;
     }
-    assert_eq!(scaling.asked_for(&pipeline, None), Some(6), "{:?}", scaling.finding(&pipeline));
+    assert_eq!(fleet.scaling.asked_for(&pipeline, None), Some(6), "{:?}", fleet.scaling.finding(&pipeline));
+}
+
+#[tokio::test]
+async fn before_fewer_are_asked_for_it_is_told_what_each_would_lose() {
+    let pipeline = scaled(r#""minReplicas":1,"scaleDownAfter":"0s""#);
+    let replicas = vec![ready("a", Some(telling(&[0], 7).await)), ready("b", Some(telling(&[1], 3).await))];
+    let fleet = Fixed::new(&pipeline, replicas);
+    for _ in 0..2 {
+        let nothing = backlog(2).into_iter().map(|partition| kafka::PartitionOffsets { end: 0, ..partition });
+        fleet.scaler().look(&pipeline, Ok(nothing.collect())).await;
+    }
+    assert_eq!(fleet.scaling.asked_for(&pipeline, None), Some(1), "{:?}", fleet.scaling.finding(&pipeline));
+    let expected = (Some(2), vec![("a".to_owned(), 7), ("b".to_owned(), 3)]);
+    assert_eq!(*fleet.weighed.lock().expect("no test panicked"), [expected]);
+}
+
+#[tokio::test]
+async fn that_pods_cannot_be_listed_for_a_moment_is_no_change_of_the_group() {
+    let pipeline = scaled(r#""minReplicas":1"#);
+    let fleet = Fixed::new(&pipeline, vec![ready("a", Some(telling(&[0, 1], 0).await))]);
+    let look = async || {
+        fleet.scaler().look(&pipeline, Ok(backlog(2))).await;
+        let key = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
+        let recorded = fleet.scaling.recorded(&key.0, &key.1, 1).expect("it is scaled");
+        recorded[0].signals.group.clone()
+    };
+    let Signal::Known { value: before, .. } = look().await else { panic!("known") };
+    let found = std::mem::replace(&mut *fleet.replicas.lock().expect("no test panicked"), Err("timeout".to_owned()));
+    assert_eq!(look().await, Signal::Unknown { why: "timeout".to_owned() });
+    *fleet.replicas.lock().expect("no test panicked") = found;
+    let Signal::Known { value: after, .. } = look().await else { panic!("known") };
+    assert_eq!(before, after);
 }
