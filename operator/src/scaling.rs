@@ -18,7 +18,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use autoscaler::{Decision, Decisions, Group, Lane, Memory, Processor, Recorded, Settings, Signal, Signals, decide};
+use autoscaler::{Decisions, Group, Lane, Memory, Processor, Recorded, Settings, Signal, Signals, decide};
 use contract::Load;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -28,9 +28,9 @@ use crate::{controller::status, crd::SmsPipeline};
 pub use fleet::{CRASH_LOOP, Fleet, KubernetesFleet, Replica, ReplicaState};
 pub use look::{Look, Scaler};
 pub use metrics::Metrics;
-pub use report::{Report, Told};
+pub use report::{Last, Report, Told};
 pub use routes::{decisions, decisions_path};
-pub use settings::{HOLD_UNTIL, hold_until, settings};
+pub use settings::{HOLD_UNTIL, Hold, settings};
 
 use group::Assignments;
 use loads::Loads;
@@ -51,6 +51,8 @@ struct Scaled {
     count: u32,
     memory: Memory,
     decisions: Decisions,
+    /// What kept the count at the last decision.
+    hold: Option<Hold>,
     loads: Loads,
     assignments: Assignments,
 }
@@ -85,6 +87,7 @@ impl Scaling {
             count: u32::try_from(live.unwrap_or(autoscaling.min_replicas)).unwrap_or_default(),
             memory: Memory::default(),
             decisions: Decisions::default(),
+            hold: None,
             loads: Loads::default(),
             assignments: Assignments::default(),
         });
@@ -105,8 +108,10 @@ impl Scaling {
     }
 
     /// The last decision.
-    fn last(&self, pipeline: &SmsPipeline) -> Option<Decision> {
-        self.with(pipeline, |scaled| scaled.decisions.last().cloned()).flatten()
+    fn last(&self, pipeline: &SmsPipeline) -> Option<Last> {
+        let last =
+            |scaled: &mut Scaled| Some(Last { decision: scaled.decisions.last()?.clone(), hold: scaled.hold.clone() });
+        self.with(pipeline, last).flatten()
     }
 
     /// The last decisions with what they were made from, the oldest first; at most so many.
@@ -149,14 +154,20 @@ impl Scaling {
     }
 
     /// What follows from `signals`; nobody is told before [`Scaling::commit`].
-    fn decide(&self, pipeline: &SmsPipeline, settings: Settings, signals: Signals) -> Option<Decided> {
+    fn decide(
+        &self,
+        pipeline: &SmsPipeline,
+        settings: Settings,
+        signals: Signals,
+        hold: Option<Hold>,
+    ) -> Option<Decided> {
         let (decision, memory) = self.with(pipeline, |scaled| decide(&settings, &signals, &scaled.memory))?;
-        Some(Decided { settings, signals, decision, memory })
+        Some(Decided { settings, signals, last: Last { decision, hold }, memory })
     }
 
     /// Remembers a decision; from now on its count is asked for.
     fn commit(&self, pipeline: &SmsPipeline, decided: Decided) {
-        let Decided { settings, signals, decision, memory } = decided;
+        let Decided { settings, signals, last: Last { decision, hold }, memory } = decided;
         let budget = {
             let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             Decisions::BUDGET / pipelines.len().max(1)
@@ -164,6 +175,7 @@ impl Scaling {
         let told = decision.clone();
         let remember = |scaled: &mut Scaled| {
             scaled.count = decision.to_apply().unwrap_or(scaled.count);
+            scaled.hold = hold;
             let memory = std::mem::replace(&mut scaled.memory, memory);
             scaled.decisions.push(Recorded { settings, signals, memory, decision }, budget);
         };
@@ -186,7 +198,7 @@ impl Scaling {
 struct Decided {
     settings: Settings,
     signals: Signals,
-    decision: Decision,
+    last: Last,
     /// What the rule remembers once it is committed.
     memory: Memory,
 }

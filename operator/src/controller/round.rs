@@ -27,10 +27,12 @@ pub(super) async fn round(
         // Whoever waits for a condition finds it from the first moment on, however long the first round takes.
         write_status(context, pipeline, &Findings::default()).await?;
     }
-    let scaling = Some(context.scaling.finding(pipeline));
-    let mut findings = Findings { paused: pipeline.paused_by(), scaling, ..Findings::default() };
+    let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
     let mut failed = None;
-    let validated = match dereferenced(context, pipeline).await {
+    let dereferenced = dereferenced(context, pipeline).await;
+    // Only now, so that no count is carried out before the decision that led to it is told.
+    findings.scaling = Some(context.scaling.finding(pipeline));
+    let validated = match dereferenced {
         Ok(referenced) => {
             context.secrets_seen.record(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use telemetry::error_chain;
 
-use super::{Fleet, Replica, ReplicaState, Report, Scaling, hold_until, settings};
+use super::{Fleet, Hold, Replica, ReplicaState, Report, Scaling, settings};
 use crate::crd::SmsPipeline;
 
 /// How long a processor may take to tell its load.
@@ -55,17 +55,18 @@ impl<F: Fleet> Scaler<F> {
         let Some((now, processors, group)) = self.group(pipeline, replicas.as_deref(), &lanes).await else {
             return Look::Unchanged;
         };
+        let hold = Hold::of(pipeline);
         let signals = Signals {
             at: now,
             replicas: count,
-            hold_until: held_until(pipeline, now, self.interval),
+            hold_until: hold.as_ref().map(Hold::until),
             pods: pods(now, replicas),
             group,
             lanes,
             processors,
         };
-        let Some(decided) = self.scaling.decide(pipeline, settings, signals) else { return Look::Unchanged };
-        let decision = &decided.decision;
+        let Some(decided) = self.scaling.decide(pipeline, settings, signals, hold) else { return Look::Unchanged };
+        let decision = &decided.last.decision;
         if let Some(to) = decision.to_apply() {
             let (from, reason) = (decision.current, decision.reason);
             tracing::info!(pipeline = name, namespace, from, to, ?reason, "changing the number of processors");
@@ -74,8 +75,8 @@ impl<F: Fleet> Scaler<F> {
                 self.fleet.weigh(&namespace, &in_work(&decided.signals.processors)).await;
             }
         }
-        let before = self.scaling.last(pipeline).map(|decision| Report::of(&decision));
-        let is_same = before == Some(Report::of(decision));
+        let before = self.scaling.last(pipeline).map(|last| Report::of(&last));
+        let is_same = before == Some(Report::of(&decided.last));
         self.scaling.commit(pipeline, decided);
         if is_same { Look::Unchanged } else { Look::Changed }
     }
@@ -177,16 +178,6 @@ fn in_work(processors: &[Processor]) -> Vec<(String, u32)> {
         Signal::Unknown { .. } => None,
     };
     processors.iter().filter_map(|processor| Some((processor.pod.clone(), messages(processor)?))).collect()
-}
-
-/// Until when the count stays as it is: as an annotation says, and until the next look where that cannot be read or where
-/// nothing at all is to be changed.
-fn held_until(pipeline: &SmsPipeline, now: Timestamp, interval: Duration) -> Option<Timestamp> {
-    let next_look = now.checked_add(interval).unwrap_or(now);
-    if pipeline.paused_by().is_some() {
-        return Some(next_look);
-    }
-    hold_until(pipeline).unwrap_or(Some(next_look))
 }
 
 #[cfg(test)]

@@ -31,20 +31,6 @@ fn what_cannot_be_read_is_unknown_and_not_nothing() {
     assert!(matches!(pods(Timestamp::UNIX_EPOCH, Err("forbidden".to_owned())), Signal::Unknown { .. }));
 }
 
-#[test]
-fn the_count_is_held_while_the_pipeline_is_paused_or_an_annotation_cannot_be_read() {
-    let now = Timestamp::from_second(100).expect("a time");
-    let next = Timestamp::from_second(110).ok();
-    let mut pipeline = pipeline();
-    assert_eq!(held_until(&pipeline, now, INTERVAL), None);
-    pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "later".to_owned());
-    assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-    pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "1970-01-01T00:10:00Z".to_owned());
-    assert_eq!(held_until(&pipeline, now, INTERVAL), Timestamp::from_second(600).ok());
-    pipeline.spec.paused = true;
-    assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-}
-
 /// How many messages each pod has in work.
 type InWork = Vec<(String, u32)>;
 
@@ -169,4 +155,18 @@ async fn that_pods_cannot_be_listed_for_a_moment_is_no_change_of_the_group() {
     *fleet.replicas.lock().expect("no test panicked") = found;
     let Signal::Known { value: after, .. } = look().await else { panic!("known") };
     assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn the_count_stays_while_an_annotation_holds_no_time() {
+    let mut pipeline = scaled(r#""minReplicas":1"#);
+    pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "2h".to_owned());
+    let fleet = Fixed::new(&pipeline, vec![ready("a", Some(telling(&[0, 1], 0).await))]);
+    for _ in 0..2 {
+        fleet.scaler().look(&pipeline, Ok(backlog(2))).await;
+    }
+    assert_eq!(fleet.scaling.asked_for(&pipeline, None), Some(1));
+    let last = fleet.scaling.last(&pipeline).expect("it was decided");
+    assert_eq!(last.decision.desired, 2);
+    assert_eq!(Report::of(&last).active.reason.name, "InvalidHold");
 }
