@@ -25,7 +25,7 @@ use kube::ResourceExt;
 
 use crate::{controller::status, crd::SmsPipeline};
 
-pub use fleet::{CRASH_LOOP, Fleet, KubernetesFleet, Replica, ReplicaState};
+pub use fleet::{CRASH_LOOP, Fleet, Found, KubernetesFleet, Replica, ReplicaState};
 pub use look::{Look, Scaler};
 pub use metrics::Metrics;
 pub use report::{Last, Report, Told};

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use futures::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
@@ -130,9 +131,10 @@ impl Supervisor {
 
     /// How far the workloads have come; also keeps `replicas.json` up to date.
     async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
+        let at = Timestamp::now();
         let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
         let seen = self.running.values().zip(&answers).map(|(running, not_ready)| seen(running, not_ready.is_none()));
-        self.fleet.show(seen.flatten().collect());
+        self.fleet.show(at, seen.flatten().collect());
         let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
         let workloads = Workloads {
             api: state(&desired.api, &answers),

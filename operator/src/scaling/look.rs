@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use telemetry::error_chain;
 
-use super::{Fleet, Hold, Replica, ReplicaState, Report, Scaling, settings};
+use super::{Fleet, Found, Hold, Replica, ReplicaState, Report, Scaling, settings};
 use crate::crd::SmsPipeline;
 
 /// How long a processor may take to tell its load.
@@ -52,7 +52,7 @@ impl<F: Fleet> Scaler<F> {
         let Some(count) = self.scaling.count(pipeline) else { return Look::Unchanged };
         let replicas = self.fleet.replicas(&namespace, &name).await;
         let lanes = lanes(read_at, offsets);
-        let Some((now, processors, group)) = self.group(pipeline, replicas.as_deref(), &lanes).await else {
+        let Some((now, processors, group)) = self.group(pipeline, replicas.as_ref(), &lanes).await else {
             return Look::Unchanged;
         };
         let hold = Hold::of(pipeline);
@@ -60,7 +60,7 @@ impl<F: Fleet> Scaler<F> {
             at: now,
             replicas: count,
             hold_until: hold.as_ref().map(Hold::until),
-            pods: pods(now, replicas),
+            pods: pods(replicas),
             group,
             lanes,
             processors,
@@ -86,11 +86,11 @@ impl<F: Fleet> Scaler<F> {
     async fn group(
         &self,
         pipeline: &SmsPipeline,
-        replicas: Result<&[Replica], &String>,
+        found: Result<&Found, &String>,
         lanes: &[Lane],
     ) -> Option<(Timestamp, Vec<Processor>, Signal<Group>)> {
-        let replicas = match replicas {
-            Ok(replicas) => replicas,
+        let replicas = match found {
+            Ok(found) => &found.replicas,
             Err(why) => return Some((Timestamp::now(), Vec::new(), Signal::Unknown { why: why.clone() })),
         };
         let told = self.loads(replicas).await;
@@ -154,9 +154,9 @@ fn lanes(at: Timestamp, offsets: Result<Vec<kafka::PartitionOffsets>, String>) -
     lanes.into_iter().map(lane).collect()
 }
 
-fn pods(at: Timestamp, replicas: Result<Vec<Replica>, String>) -> Signal<Pods> {
-    let replicas = match replicas {
-        Ok(replicas) => replicas,
+fn pods(found: Result<Found, String>) -> Signal<Pods> {
+    let Found { at, replicas } = match found {
+        Ok(found) => found,
         Err(why) => return Signal::Unknown { why },
     };
     let count = |state| {

@@ -28,7 +28,7 @@ fn partitions_are_told_by_topic() {
 fn what_cannot_be_read_is_unknown_and_not_nothing() {
     let lanes = lanes(Timestamp::UNIX_EPOCH, Err("no broker answers".to_owned()));
     assert!(matches!(lanes.as_slice(), [Lane { partitions: Signal::Unknown { .. }, .. }]));
-    assert!(matches!(pods(Timestamp::UNIX_EPOCH, Err("forbidden".to_owned())), Signal::Unknown { .. }));
+    assert!(matches!(pods(Err("forbidden".to_owned())), Signal::Unknown { .. }));
 }
 
 /// How many messages each pod has in work.
@@ -42,8 +42,9 @@ struct Fixed {
 }
 
 impl Fleet for &Fixed {
-    async fn replicas(&self, _namespace: &str, _pipeline: &str) -> Result<Vec<Replica>, String> {
-        self.replicas.lock().expect("no test panicked").clone()
+    async fn replicas(&self, _namespace: &str, _pipeline: &str) -> Result<Found, String> {
+        let replicas = self.replicas.lock().expect("no test panicked").clone()?;
+        Ok(Found { at: Timestamp::now(), replicas })
     }
 
     async fn weigh(&self, _namespace: &str, in_work: &[(String, u32)]) {
@@ -113,6 +114,13 @@ fn backlog(partitions: i32) -> Vec<kafka::PartitionOffsets> {
         end: 1_000_000,
     };
     (0..partitions).map(partition).collect()
+}
+
+#[test]
+fn pods_are_as_old_as_the_moment_at_which_they_were_found() {
+    let (at, replicas) = (Timestamp::from_second(7).expect("a time"), vec![ready("a", None)]);
+    let value = Pods { ready: 1, ..Pods::default() };
+    assert_eq!(pods(Ok(Found { at, replicas })), Signal::Known { at, value });
 }
 
 #[tokio::test]
