@@ -4,6 +4,7 @@
 //! Secrets come from, where Deployments go and where the status is written.
 
 mod fleet;
+mod ordinals;
 mod replica;
 mod secrets;
 mod supervisor;

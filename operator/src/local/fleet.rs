@@ -1,14 +1,22 @@
 //! The processors of local mode, as the autoscaler sees them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 
 use crate::scaling::{Fleet, Found, Replica, ReplicaState};
 
-/// The processors, as they were seen last; `None` before that.
+/// The processors.
 #[derive(Clone, Debug, Default)]
-pub struct LocalFleet(Arc<Mutex<Option<Found>>>);
+pub struct LocalFleet {
+    /// As they were seen last; `None` before that.
+    found: Arc<Mutex<Option<Found>>>,
+    /// How many messages each had in work when some were last to be taken away.
+    in_work: Arc<Mutex<BTreeMap<String, u32>>>,
+}
 
 impl LocalFleet {
     /// These are the processors at this moment.
@@ -26,7 +34,16 @@ impl LocalFleet {
     }
 
     fn found(&self) -> MutexGuard<'_, Option<Found>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many messages this one had in work when some were last to be taken away.
+    pub fn in_work(&self, name: &str) -> u32 {
+        self.weighed().get(name).copied().unwrap_or_default()
+    }
+
+    fn weighed(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.in_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,6 +52,7 @@ impl Fleet for LocalFleet {
         self.found().clone().ok_or_else(|| "the processors were not looked at yet".to_owned())
     }
 
-    /// The last one that was started ends first, whatever it has in work.
-    async fn weigh(&self, _namespace: &str, _in_work: &[(String, u32)]) {}
+    async fn weigh(&self, _namespace: &str, in_work: &[(String, u32)]) {
+        *self.weighed() = in_work.iter().cloned().collect();
+    }
 }
