@@ -115,6 +115,8 @@ fn running(status: &SmsPipelineStatus) -> Option<i32> {
 
 /// Publishes events, not too many for one pipeline.
 pub struct Events {
+    client: Client,
+    reporter: Reporter,
     recorder: Recorder,
     /// Warnings have an allowance of their own, which no other events use up.
     buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, BTreeMap<Severity, Bucket>>>,
@@ -124,7 +126,8 @@ impl Events {
     /// As `instance`, this operator's own name.
     pub fn new(client: Client, instance: String) -> Self {
         let reporter = Reporter { controller: "smspipeline.dev/sms-operator".to_owned(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client, reporter), buckets: Mutex::default() }
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        Self { client, reporter, recorder, buckets: Mutex::default() }
     }
 
     /// Tells `changes` of `pipeline`. An event that does not get through is no reason to fail: the status says the same.
@@ -138,6 +141,12 @@ impl Events {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             };
+            // A recorder counts what repeats a reason on the first event, whose note stays; each step has its own.
+            let recorder = if AUTOSCALER.contains(&about.as_str()) {
+                Recorder::new(self.client.clone(), self.reporter.clone())
+            } else {
+                self.recorder.clone()
+            };
             let end = note.floor_char_boundary(LONGEST_NOTE);
             let event = Event {
                 type_,
@@ -146,7 +155,7 @@ impl Events {
                 action: about,
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &pipeline.object_ref(&())).await {
+            if let Err(error) = recorder.publish(&event, &pipeline.object_ref(&())).await {
                 let (pipeline, error) = (pipeline.name_any(), error_chain(&error));
                 tracing::warn!(pipeline, reason = reason.name, error, "an event was not published");
             }
