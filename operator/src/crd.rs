@@ -33,7 +33,7 @@ pub use kafka_security::{KafkaProtocol, KafkaSasl, KafkaSecret, KafkaSecurity, K
 pub use messages::{Messages, NumberValidation, RetryFailed};
 pub use pod_options::{PodOptions, Resources};
 pub use processor::{OnUnknownOutcome, Ordering, Processor, Provider, Retry, SimulatedProvider};
-pub use status::{AutoscalingStatus, LastDecision, SmsPipelineStatus, TopicStatus};
+pub use status::{AutoscalingStatus, DecisionActing, LastDecision, SmsPipelineStatus, TopicStatus};
 
 /// A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

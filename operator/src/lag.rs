@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, time::DelayQueue};
 use crate::{
     brokers::Brokers,
     controller::validate::{WantedTopics, consumer_group},
-    crd::SmsPipeline,
+    crd::{SmsPipeline, TopicStatus},
     metrics::Metrics,
     scaling::{Fleet, Look, Scaler},
 };
@@ -134,18 +134,13 @@ async fn offsets(
 ) -> Result<Vec<PartitionOffsets>, String> {
     let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
     let kafka = &pipeline.spec.kafka;
-    // What waits on the dead letter topic is no work for the processors.
-    let dead_letter = WantedTopics::from(&kafka.topics).dead_letter.name;
-    let mut topics = pipeline.status.as_ref().map(|status| status.topics.clone()).unwrap_or_default();
-    topics.retain(|topic| topic.name != dead_letter);
-    let offsets = if topics.is_empty() {
-        Err("the topics are not yet there".to_owned())
-    } else {
-        match brokers.offsets(&namespace, &name, consumer_group(&kafka.topics), &topics).await {
+    let offsets = match read_topics(pipeline) {
+        Ok(topics) => match brokers.offsets(&namespace, &name, consumer_group(&kafka.topics), &topics).await {
             Ok(Some(offsets)) => Ok(offsets),
             Ok(None) => Err("the brokers are not yet known".to_owned()),
             Err(error) => Err(error.to_string()),
-        }
+        },
+        Err(why) => Err(why),
     };
     let records = offsets.as_ref().ok().map(|offsets| offsets.iter().map(PartitionOffsets::lag).sum());
     metrics.consumer_lag(&namespace, &name, records);
@@ -155,9 +150,22 @@ async fn offsets(
     offsets
 }
 
+/// The topics that processors read, as the status remembers them; an error names one that it does not know yet. What waits
+/// on the dead letter topic is no work for them.
+fn read_topics(pipeline: &SmsPipeline) -> Result<Vec<TopicStatus>, String> {
+    let WantedTopics { requests, high_priority, low_priority, .. } = WantedTopics::from(&pipeline.spec.kafka.topics);
+    let known = pipeline.status.as_ref().map(|status| status.topics.as_slice()).unwrap_or_default();
+    let find = |name: String| {
+        let found = known.iter().find(|topic| topic.name == name).cloned();
+        found.ok_or_else(|| format!("topic {name:?} is not yet there"))
+    };
+    [requests, high_priority, low_priority].map(|topic| find(topic.name)).into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{controller::fixtures::pipeline, crd::SmsPipelineStatus};
 
     #[track_caller]
     fn check(count: usize, expected: &[u64]) {
@@ -170,5 +178,25 @@ mod tests {
         check(0, &[]);
         check(1, &[0]);
         check(4, &[0, 2500, 5000, 7500]);
+    }
+
+    #[test]
+    fn as_long_as_a_topic_is_missing_nothing_is_known_of_how_far_processors_are() {
+        let mut pipeline = pipeline();
+        let wanted = WantedTopics::from(&pipeline.spec.kafka.topics);
+        let names =
+            [wanted.requests.name, wanted.high_priority.name, wanted.low_priority.name, wanted.dead_letter.name];
+        let topic = |name: &String| TopicStatus { name: name.clone(), topic_id: "AAAA".to_owned(), partitions: 3 };
+        for missing in 0..3 {
+            let mut topics: Vec<_> = names.iter().map(topic).collect();
+            topics.remove(missing);
+            pipeline.status = Some(SmsPipelineStatus { topics, ..SmsPipelineStatus::default() });
+            let why = read_topics(&pipeline).expect_err("one is missing");
+            assert!(why.contains(&names[missing]), "{why}");
+        }
+        let topics = names.iter().map(topic).collect();
+        pipeline.status = Some(SmsPipelineStatus { topics, ..SmsPipelineStatus::default() });
+        let read = read_topics(&pipeline).expect("all are there");
+        assert!(read.iter().map(|topic| &topic.name).eq(&names[..3]));
     }
 }

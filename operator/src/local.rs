@@ -4,6 +4,7 @@
 //! Secrets come from, where Deployments go and where the status is written.
 
 mod fleet;
+mod ordinals;
 mod replica;
 mod secrets;
 mod supervisor;
@@ -196,10 +197,9 @@ impl Pipeline {
         let (name, namespace) = (self.current.name_any(), self.current.namespace().unwrap_or_default());
         let mut findings = Findings { paused: self.current.paused_by(), ..Findings::default() };
         let mut failed = None;
-        findings.scaling = Some(scaling.finding(&self.current));
         let validated = match secrets::dereference(&self.secrets, &self.current).await {
             Ok(mut referenced) => {
-                referenced.processors = scaling.asked_for(&self.current, None);
+                referenced.processors = scaling.asked_for(&self.current, self.supervisor.processors());
                 validate(&self.current, &referenced, &images).map_err(Unusable::Invalid)
             }
             Err(error) => {
@@ -208,6 +208,8 @@ impl Pipeline {
                 Err(unread)
             }
         };
+        // Only now, so that no count is carried out before the decision that led to it is told.
+        findings.scaling = Some(scaling.finding(&self.current));
         match validated {
             Err(unusable) => findings.usable = Some(Err(unusable)),
             Ok(validated) => {

@@ -168,7 +168,8 @@ impl Offsets {
         let first = self.window.front();
         Progress {
             position: self.position.or(first.map(|first| first.offset)).or(self.resumed_at),
-            finished_beyond: self.finished,
+            // Also what is still to be read again: it is no backlog.
+            finished_beyond: self.finished + self.done_before.offsets.len(),
             oldest: first.and_then(|first| first.put_at),
         }
     }
@@ -289,6 +290,21 @@ mod tests {
         tracked.finish(5, 0);
         tracked.finish(7, 0);
         assert_eq!(told(tracked.take_commit()), Some((9, vec![20])));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_has_finished_is_no_backlog_before_it_is_read_again() {
+        let mut tracked = resumed(5, &[6, 8, 20]);
+        let check = |tracked: &Offsets, finished_beyond| {
+            assert_eq!(tracked.progress(), Progress { position: Some(5), finished_beyond, oldest: None });
+        };
+        check(&tracked, 3);
+        for offset in 5..=8 {
+            tracked.hand_out(offset, None);
+            check(&tracked, 3);
+        }
+        tracked.finish(7, 0);
+        check(&tracked, 4);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Binary {
         self
     }
 
+    /// Where it answers beside its metrics.
+    pub fn url(&self) -> Option<String> {
+        Some(format!("http://{}", self.metrics?))
+    }
+
     /// One metric, named with its labels.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let url = format!("http://{}/metrics", self.metrics?);

@@ -10,6 +10,7 @@ mod collector;
 mod environment;
 mod node;
 mod pipeline;
+mod processors;
 mod waiting;
 
 pub use binary::Binary;
@@ -18,4 +19,5 @@ pub use collector::{Collector, RecordedSpan};
 pub use environment::{Environment, loopback_address, reserved_port, unique};
 pub use node::Node;
 pub use pipeline::{Answer, LocalPipeline, PipelineSettings, Replica};
+pub use processors::Processors;
 pub use waiting::eventually;

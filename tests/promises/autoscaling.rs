@@ -1,9 +1,18 @@
 //! As many processors run as it takes to drain a backlog in time, and the operator says why.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    ops::Range,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use axum::{Router, extract::Path, routing::put};
 use serde_json::{Value, json};
 use tests::{Environment, LocalPipeline, PipelineSettings, eventually};
+use tokio::net::TcpListener;
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -17,11 +26,11 @@ fn settings(autoscaling: Value) -> PipelineSettings {
     }
 }
 
-/// So many messages to as many recipients.
-async fn post(pipeline: &LocalPipeline, messages: usize) -> Vec<String> {
+/// Messages to as many recipients, by their numbers.
+async fn post(pipeline: &LocalPipeline, messages: Range<usize>) -> Vec<String> {
     let mut ids = Vec::new();
-    for first in (0..messages).step_by(50) {
-        let posted = (first..messages.min(first + 50)).map(|number| pipeline.accepted(number));
+    for first in messages.clone().step_by(50) {
+        let posted = (first..messages.end.min(first + 50)).map(|number| pipeline.accepted(number));
         ids.extend(futures::future::join_all(posted).await);
     }
     ids
@@ -47,7 +56,7 @@ async fn until_processors(pipeline: &LocalPipeline, count: usize) {
 async fn a_backlog_brings_the_processors_that_drain_it_in_time_and_silence_takes_them_away() {
     let autoscaling = json!({ "minReplicas": 1, "maxReplicas": 3, "drainWithin": "8s", "scaleDownAfter": "10s" });
     let pipeline = LocalPipeline::ready(settings(autoscaling)).await;
-    let ids = post(&pipeline, 1500).await;
+    let ids = post(&pipeline, 0..1500).await;
 
     until_processors(&pipeline, 3).await;
     eventually("each reads a partition of the topic that has the work", LIMIT, async || {
@@ -90,7 +99,7 @@ async fn with_nothing_to_do_no_processor_runs_and_a_message_wakes_one() {
 async fn in_a_dry_run_the_count_is_only_told() {
     let autoscaling = json!({ "minReplicas": 1, "maxReplicas": 3, "drainWithin": "5s", "mode": "DryRun" });
     let pipeline = LocalPipeline::ready(settings(autoscaling)).await;
-    post(&pipeline, 1500).await;
+    post(&pipeline, 0..1500).await;
     let told = eventually("more are recommended", LIMIT, async || {
         let recommended = "smspipeline_autoscaler_recommended_replicas";
         pipeline.metric(pipeline.operator_metrics(), recommended).await.filter(|count| *count > 1.0)
@@ -100,4 +109,69 @@ async fn in_a_dry_run_the_count_is_only_told() {
     assert_eq!(pipeline.replicas("processor").len(), 1);
     let (_, reason, message) = pipeline.condition("AutoscalerActive").expect("the condition is there");
     assert_eq!(reason, "DryRun", "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_is_scaled_from_now_on_goes_on_with_the_processors_that_run() {
+    // Two of the API, so that only processors have the count that is edited.
+    let settings = PipelineSettings { api_replicas: 2, ..PipelineSettings::default() };
+    let pipeline = LocalPipeline::ready(settings).await;
+    pipeline.edit(r#""replicas":1"#, r#""replicas":3"#);
+    until_processors(&pipeline, 3).await;
+    let before = pipeline.replicas("processor");
+    pipeline.edit(r#""replicas":3"#, r#""autoscaling":{"maxReplicas":3}"#);
+    eventually("it decides", LIMIT, async || {
+        let (_, reason, _) = pipeline.condition("AutoscalerActive")?;
+        (reason == "Deciding").then_some(())
+    })
+    .await;
+    assert_eq!(pipeline.replicas("processor"), before);
+}
+
+/// How often each recipient was sent a message, as the provider at the URL has counted.
+type Sent = Arc<Mutex<BTreeMap<String, usize>>>;
+
+async fn counting_provider() -> (Sent, Value) {
+    let sent = Sent::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let count = {
+        let sent = Arc::clone(&sent);
+        async move |Path(recipient): Path<String>| {
+            *sent.lock().expect("nobody panicked").entry(recipient).or_default() += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let router = Router::new().route("/send/{recipient}", put(count));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let url = format!("http://{address}/send/{{{{ recipient | urlencode }}}}");
+    (sent, json!({ "url": url, "method": "PUT" }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_load() {
+    const ROUNDS: usize = 5;
+    let (sent, provider) = counting_provider().await;
+    let settings = PipelineSettings {
+        http_provider: Some(provider),
+        max_in_flight: 20,
+        api_replicas: 2,
+        ..PipelineSettings::default()
+    };
+    let pipeline = LocalPipeline::ready(settings).await;
+    let mut ids = Vec::new();
+    for _ in 0..ROUNDS {
+        for (from, to) in [(1, 3), (3, 1)] {
+            ids.extend(post(&pipeline, ids.len()..ids.len() + 200).await);
+            pipeline.edit(&format!(r#""replicas":{from}"#), &format!(r#""replicas":{to}"#));
+            ids.extend(post(&pipeline, ids.len()..ids.len() + 100).await);
+            until_processors(&pipeline, to).await;
+        }
+    }
+    for id in &ids {
+        assert_eq!(pipeline.until_final(id, LIMIT).await["status"], "SENT");
+    }
+    let sent = sent.lock().expect("nobody panicked");
+    let twice: Vec<_> = sent.iter().filter(|(_, times)| **times != 1).collect();
+    assert_eq!((sent.len(), twice), (ids.len(), Vec::new()));
 }

@@ -32,11 +32,8 @@ fn text(bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work() {
     let cluster = Cluster::namespace().await;
-    let watched = format!("watchNamespace={}", cluster.namespace);
-    // The CRD is there already: the API server is shared, and only one release can hold it.
-    let install =
-        ["install", RELEASE, "--namespace", &cluster.namespace, "--set", &watched, "--set", "crds.install=false"];
-    let (operator, account) = installed(&cluster, &install).await;
+    let chart = Installed::for_namespace(&cluster).await;
+    let (operator, account) = (chart.operator(&cluster), &chart.account);
     let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
     apply_quickstart(&cluster);
     for name in ["notifications-api", "notifications-processor"] {
@@ -87,19 +84,42 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
     }
 }
 
-/// Installs the chart and runs the operator as its Deployment says, with the rights of its ServiceAccount; gives both.
-async fn installed(cluster: &Cluster, install: &[&str]) -> (Binary, String) {
-    let installed = helm(install);
-    assert!(installed.status.success(), "{}", text(&installed.stderr));
-    let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
-    let operator = deployments.get(RELEASE).await.expect("the chart installs a Deployment");
-    let pod = operator.spec.and_then(|spec| spec.template.spec).expect("a pod template");
-    let variables = pod.containers[0].env.iter().flatten();
-    let variables = variables.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
-    let variables: BTreeMap<String, String> = variables.collect();
-    let account = pod.service_account_name.expect("a ServiceAccount");
-    let kubeconfig = kubeconfig_of(cluster, &account);
-    (cluster.operator_with(&kubeconfig, &variables), account)
+/// The chart as it was installed.
+pub(crate) struct Installed {
+    /// The environment of the operator.
+    pub variables: BTreeMap<String, String>,
+    account: String,
+    kubeconfig: PathBuf,
+}
+
+impl Installed {
+    /// Installs the chart.
+    pub async fn new(cluster: &Cluster, install: &[&str]) -> Self {
+        let installed = helm(install);
+        assert!(installed.status.success(), "{}", text(&installed.stderr));
+        let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), &cluster.namespace);
+        let operator = deployments.get(RELEASE).await.expect("the chart installs a Deployment");
+        let pod = operator.spec.and_then(|spec| spec.template.spec).expect("a pod template");
+        let variables = pod.containers[0].env.iter().flatten();
+        let variables = variables.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
+        let account = pod.service_account_name.expect("a ServiceAccount");
+        let kubeconfig = kubeconfig_of(cluster, &account);
+        Self { variables: variables.collect(), account, kubeconfig }
+    }
+
+    /// Installs the chart for the cluster's namespace alone.
+    pub async fn for_namespace(cluster: &Cluster) -> Self {
+        let watched = format!("watchNamespace={}", cluster.namespace);
+        // The CRD is there already: the API server is shared, and only one release can hold it.
+        let install =
+            ["install", RELEASE, "--namespace", &cluster.namespace, "--set", &watched, "--set", "crds.install=false"];
+        Self::new(cluster, &install).await
+    }
+
+    /// Runs the operator as its Deployment says, with the rights of its ServiceAccount.
+    pub fn operator(&self, cluster: &Cluster) -> Binary {
+        cluster.operator_with(&self.kubeconfig, &self.variables)
+    }
 }
 
 fn apply_quickstart(cluster: &Cluster) {
@@ -129,7 +149,8 @@ async fn with_rights_on_the_named_secrets_alone_a_pipeline_becomes_ready_is_foll
     });
     let values = cluster.file("values.yaml", &values.to_string()).display().to_string();
     let install = ["install", RELEASE, "--namespace", &cluster.namespace, "--values", &values];
-    let (operator, account) = installed(&cluster, &install).await;
+    let chart = Installed::new(&cluster, &install).await;
+    let (operator, account) = (chart.operator(&cluster), &chart.account);
     let _node = Node::start(&cluster);
     apply_quickstart(&cluster);
     eventually("the pipeline is ready", Duration::from_secs(40), async || {

@@ -6,6 +6,7 @@ mod backoff;
 mod bad_input;
 mod chart;
 mod cluster;
+mod cluster_autoscaling;
 mod commands;
 mod crashes;
 mod delivery;

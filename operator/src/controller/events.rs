@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Client, Resource, ResourceExt,
     runtime::{
@@ -26,12 +27,15 @@ use super::{
     status::READY,
     topics::Topics,
 };
-use crate::crd::{SmsPipeline, SmsPipelineStatus};
+use crate::crd::{DecisionActing, LastDecision, SmsPipeline, SmsPipelineStatus};
 
 use limit::Bucket;
 
 /// How long a note may be: what the API server accepts, in bytes.
 const LONGEST_NOTE: usize = 1024;
+
+/// The conditions of the autoscaler.
+const AUTOSCALER: [&str; 4] = ["AutoscalerActive", "HotPartition", "ScalingLimited", "ThroughputDegraded"];
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +53,11 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
     let was = |kind: &str| before?.conditions.iter().find(|condition| condition.type_ == kind);
     // Ready repeats what another one says.
     let conditions = after.conditions.iter().filter(|condition| condition.type_ != READY);
-    let changed = conditions.filter(|now| was(&now.type_).is_none_or(|before| before.reason != now.reason));
+    let changed = conditions.filter(|now| {
+        // The autoscaler says the same in the same words: others are about something else.
+        let is_other = |before: &Condition| AUTOSCALER.contains(&now.type_.as_str()) && before.message != now.message;
+        was(&now.type_).is_none_or(|before| before.reason != now.reason || is_other(before))
+    });
     let told = changed.filter_map(|condition| {
         let reason = *reasons::ALL.iter().find(|reason| reason.name == condition.reason)?;
         let is_usual = [
@@ -80,19 +88,32 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
     told.chain(topics).chain(scaled(before, after)).collect()
 }
 
-/// Another number of processors, with the sum that led to it.
+/// Another number of processors than was told before, or one that is carried out now, with the sum that led to it.
 fn scaled(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) -> Option<Change> {
     let decision = |status: &SmsPipelineStatus| status.autoscaling.clone().map(|autoscaling| autoscaling.last_decision);
-    let (before, now) = (before.and_then(decision)?, decision(after)?);
-    let only_told = [reasons::DRY_RUN.name, reasons::HELD.name];
-    let is_only_told = after.conditions.iter().any(|condition| only_told.contains(&condition.reason.as_str()));
-    let reason = match now.desired_replicas.cmp(&before.desired_replicas) {
+    let (before, now) = (before?, decision(after)?);
+    let told = decision(before);
+    let acts = |decision: &LastDecision| decision.acting == DecisionActing::Acts;
+    let count = match told {
+        Some(told) if acts(&told) || !acts(&now) => told.desired_replicas,
+        // What was only told has changed nothing yet.
+        Some(_) | None => running(before)?,
+    };
+    let reason = match now.desired_replicas.cmp(&count) {
         Ordering::Equal => return None,
-        Ordering::Less | Ordering::Greater if is_only_told => reasons::SCALING_TOLD,
+        Ordering::Less | Ordering::Greater if !acts(&now) => reasons::SCALING_TOLD,
         Ordering::Greater => reasons::SCALED_UP,
         Ordering::Less => reasons::SCALED_DOWN,
     };
     Some(Change { about: "AutoscalerActive".to_owned(), reason, note: now.message })
+}
+
+/// How many processors the cluster was last asked for; `None` when that is not known.
+fn running(status: &SmsPipelineStatus) -> Option<i32> {
+    let known = [reasons::REPLICAS_READY.name, reasons::REPLICAS_NOT_READY.name];
+    let mut conditions = status.conditions.iter();
+    let condition = conditions.find(|condition| condition.type_ == "ProcessorAvailable")?;
+    known.contains(&condition.reason.as_str()).then_some(status.desired_replicas)
 }
 
 /// What is to be told of objects that were written.
@@ -112,6 +133,8 @@ pub fn topics(topics: &Topics) -> Vec<Change> {
 
 /// Publishes events, not too many for one pipeline.
 pub struct Events {
+    client: Client,
+    reporter: Reporter,
     recorder: Recorder,
     /// Warnings have an allowance of their own, which no other events use up.
     buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, BTreeMap<Severity, Bucket>>>,
@@ -121,7 +144,8 @@ impl Events {
     /// As `instance`, this operator's own name.
     pub fn new(client: Client, instance: String) -> Self {
         let reporter = Reporter { controller: "smspipeline.dev/sms-operator".to_owned(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client, reporter), buckets: Mutex::default() }
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        Self { client, reporter, recorder, buckets: Mutex::default() }
     }
 
     /// Tells `changes` of `pipeline`. An event that does not get through is no reason to fail: the status says the same.
@@ -135,6 +159,12 @@ impl Events {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             };
+            // A recorder counts what repeats a reason on the first event, whose note stays; each step has its own.
+            let recorder = if AUTOSCALER.contains(&about.as_str()) {
+                Recorder::new(self.client.clone(), self.reporter.clone())
+            } else {
+                self.recorder.clone()
+            };
             let end = note.floor_char_boundary(LONGEST_NOTE);
             let event = Event {
                 type_,
@@ -143,7 +173,7 @@ impl Events {
                 action: about,
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &pipeline.object_ref(&())).await {
+            if let Err(error) = recorder.publish(&event, &pipeline.object_ref(&())).await {
                 let (pipeline, error) = (pipeline.name_any(), error_chain(&error));
                 tracing::warn!(pipeline, reason = reason.name, error, "an event was not published");
             }
@@ -166,10 +196,10 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::crd::TopicStatus;
+    use crate::crd::{AutoscalingStatus, TopicStatus};
 
     fn condition(kind: &str, reason: Reason) -> Condition {
         Condition {
@@ -225,5 +255,62 @@ mod tests {
         check(None, &status(&[], &[3]), &["TopicInUse"]);
         check(Some(&status(&[], &[3])), &status(&[], &[3]), &[]);
         check(Some(&status(&[], &[3])), &status(&[], &[6, 1]), &["TopicGrew", "TopicInUse"]);
+    }
+
+    /// So many processors run, and so many should, as was decided or only told.
+    fn decided(running: i32, desired: i32, acting: DecisionActing) -> SmsPipelineStatus {
+        let last_decision = LastDecision {
+            desired_replicas: desired,
+            reason: "ScaleUp".to_owned(),
+            acting,
+            bound: None,
+            message: String::new(),
+            backlog: None,
+            input_per_second: None,
+            capacity_per_second: None,
+            need_per_second: None,
+            provider_limit_per_second: None,
+            at: Time(Timestamp::UNIX_EPOCH),
+        };
+        SmsPipelineStatus {
+            desired_replicas: running,
+            autoscaling: Some(AutoscalingStatus { last_decision }),
+            ..status(&[("ProcessorAvailable", reasons::REPLICAS_READY)], &[])
+        }
+    }
+
+    #[test]
+    fn each_step_is_told_once() {
+        use DecisionActing::{Acts, DryRun, Held};
+        let check = |before, after, expected: &[&str]| check(Some(&before), &after, expected);
+        check(decided(1, 1, Acts), decided(1, 3, Acts), &["ScaledUp"]);
+        check(decided(1, 3, Acts), decided(3, 3, Acts), &[]);
+        check(decided(3, 3, Acts), decided(1, 1, Acts), &["ScaledDown"]);
+        check(decided(1, 1, DryRun), decided(1, 3, DryRun), &["ScalingTold"]);
+        check(decided(1, 3, DryRun), decided(1, 3, Held), &[]);
+        let undecided = || SmsPipelineStatus { autoscaling: None, ..decided(2, 2, Acts) };
+        check(undecided(), decided(2, 3, Acts), &["ScaledUp"]);
+        check(undecided(), decided(2, 2, Acts), &[]);
+        check(undecided(), decided(2, 3, Held), &["ScalingTold"]);
+    }
+
+    #[test]
+    fn what_was_only_told_is_told_again_when_it_is_carried_out() {
+        use DecisionActing::{Acts, DryRun, Held};
+        let check = |before, after, expected: &[&str]| check(Some(&before), &after, expected);
+        check(decided(1, 5, DryRun), decided(5, 5, Acts), &["ScaledUp"]);
+        check(decided(5, 1, Held), decided(1, 1, Acts), &["ScaledDown"]);
+        check(decided(1, 5, Held), decided(1, 1, Acts), &[]);
+    }
+
+    #[test]
+    fn a_condition_of_the_autoscaler_is_told_when_it_is_about_something_else() {
+        let hot = |message: &str| {
+            let mut status = status(&[("HotPartition", reasons::HOT_PARTITION)], &[]);
+            status.conditions[0].message = message.to_owned();
+            status
+        };
+        check(Some(&hot("partition 4")), &hot("partition 4"), &[]);
+        check(Some(&hot("partition 4")), &hot("partition 7"), &["HotPartition"]);
     }
 }

@@ -84,6 +84,7 @@ reasons! {
     DECIDING = normal("Deciding", "The operator finds the number of processors and carries it out.");
     DRY_RUN = normal("DryRun", "The number of processors is found and only told.");
     HELD = normal("Held", "The number of processors stays as it is, because the pipeline is paused or an annotation says so.");
+    INVALID_HOLD = warning("InvalidHold", "The annotation that holds the number of processors is no time, so the number stays as it is.");
     SIGNAL_UNKNOWN = warning("SignalUnknown", "It is not known how much there is to do, so no processor is taken away.");
     CRASH_LOOPING = warning("CrashLooping", "Processors end again and again.");
     FALLBACK = warning("Fallback", "Waiting took too long: fallbackReplicas run, or as many as there were.");

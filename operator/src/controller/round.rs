@@ -29,10 +29,12 @@ pub(super) async fn round(
         // Whoever waits for a condition finds it from the first moment on, however long the first round takes.
         before = Some(write_status(context, pipeline, None, &Findings::default()).await?);
     }
-    let scaling = Some(context.scaling.finding(pipeline));
-    let mut findings = Findings { paused: pipeline.paused_by(), scaling, ..Findings::default() };
+    let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
     let mut failed = None;
-    let validated = match dereferenced(context, pipeline).await {
+    let dereferenced = dereferenced(context, pipeline).await;
+    // Only now, so that no count is carried out before the decision that led to it is told.
+    findings.scaling = Some(context.scaling.finding(pipeline));
+    let validated = match dereferenced {
         Ok(referenced) => {
             context.secrets_seen.record(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
@@ -68,15 +70,10 @@ pub(super) async fn round(
 /// What the resource names, and how many processors are asked for where it does not say that itself.
 async fn dereferenced(context: &Context, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let mut referenced = dereference::read_secrets(&context.client, pipeline).await?;
-    if pipeline.spec.processor.autoscaling.is_some() {
-        let known = context.scaling.count(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
-        let live = match known {
-            Some(_) => None,
-            // An operator that begins anew goes on from what there is.
-            None => dereference::processors(&context.client, pipeline).await?,
-        };
-        referenced.processors = context.scaling.asked_for(pipeline, live);
-    }
+    // An operator that begins anew goes on from what there is, and so does a pipeline that said itself how many run.
+    let is_new = context.scaling.is_new(pipeline);
+    let live = if is_new { dereference::processors(&context.client, pipeline).await? } else { None };
+    referenced.processors = context.scaling.asked_for(pipeline, live);
     Ok(referenced)
 }
 

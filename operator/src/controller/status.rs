@@ -2,7 +2,6 @@
 
 mod autoscaling;
 
-use autoscaler::Decision;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use telemetry::error_chain;
@@ -16,6 +15,7 @@ use crate::{
         validate::Invalid,
     },
     crd::{SmsPipelineStatus, TopicStatus},
+    scaling::Last,
 };
 
 /// What one reconcile found out.
@@ -48,7 +48,7 @@ pub enum Scaling {
     /// The user.
     ByUser,
     /// The autoscaler, with its last decision once there is one.
-    ByLag(Option<Box<Decision>>),
+    ByLag(Option<Box<Last>>),
 }
 
 /// Why nothing could be built from the resource.

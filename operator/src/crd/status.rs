@@ -49,6 +49,9 @@ pub struct LastDecision {
     pub desired_replicas: i32,
     /// Why, as docs/autoscaling.md lists it.
     pub reason: String,
+    /// Whether it was carried out.
+    #[serde(default)]
+    pub acting: DecisionActing,
     /// What held the number where it is.
     #[serde(default)]
     pub bound: Option<String>,
@@ -57,8 +60,32 @@ pub struct LastDecision {
     /// How many messages waited; absent when that was not known.
     #[serde(default)]
     pub backlog: Option<i64>,
+    /// How many messages came, per second; absent when that was not known, like the other three.
+    #[serde(default)]
+    pub input_per_second: Option<i64>,
+    /// What one processor could do at most, in messages per second.
+    #[serde(default)]
+    pub capacity_per_second: Option<i64>,
+    /// What all processors together had to do, in messages per second.
+    #[serde(default)]
+    pub need_per_second: Option<i64>,
+    /// What the provider took at most, in messages per second; absent also where no limit was known.
+    #[serde(default)]
+    pub provider_limit_per_second: Option<i64>,
     /// When.
     pub at: Time,
+}
+
+/// Whether a decision was carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecisionActing {
+    /// It was.
+    #[default]
+    Acts,
+    /// It was only told, because of `mode: DryRun`.
+    DryRun,
+    /// It was only told, because the pipeline is paused or an annotation holds the number.
+    Held,
 }
 
 /// One topic as Kafka told it last.

@@ -58,6 +58,16 @@ impl Running {
         self.restarts.load(Ordering::Relaxed)
     }
 
+    /// Tells the replica to end and does not wait for that.
+    pub fn ask_to_end(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether it has ended after it was told to.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Ends the replica: SIGTERM, and SIGKILL when its grace has passed.
     pub async fn stop(self) {
         self.stop.cancel();

@@ -9,12 +9,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use futures::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::{
     fleet::LocalFleet,
+    ordinals,
     replica::Running,
     secrets,
     translate::{self, Places, Replica},
@@ -37,6 +39,8 @@ pub struct Supervisor {
     metrics_address: SocketAddr,
     replicas_file: PathBuf,
     running: BTreeMap<String, Running>,
+    /// Those that were told to end and have not ended yet.
+    draining: Vec<Running>,
     client: reqwest::Client,
     listed: String,
     fleet: LocalFleet,
@@ -83,6 +87,7 @@ impl Supervisor {
             metrics_address,
             replicas_file,
             running: BTreeMap::new(),
+            draining: Vec::new(),
             client,
             listed: String::new(),
             fleet: LocalFleet::default(),
@@ -94,19 +99,26 @@ impl Supervisor {
         self.fleet.clone()
     }
 
+    /// How many processors run; `None` where there are none.
+    pub fn processors(&self) -> Option<i32> {
+        let processors = self.running.values().filter(|running| running.replica.component == PROCESSOR_COMPONENT);
+        i32::try_from(processors.count()).ok().filter(|&count| count > 0)
+    }
+
     /// Makes the processes of this machine what was built, and tells how far they have come.
     pub async fn run(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
         self.apply(desired).await?;
         self.observe(desired).await
     }
 
-    /// Makes the processes of this machine what was built. What has changed is stopped and started again,
-    /// one replica after the other.
+    /// Makes the processes of this machine what was built. What has changed is stopped and started again, one replica after
+    /// the other; nobody waits for what is wanted no longer.
     async fn apply(&mut self, desired: &Desired) -> anyhow::Result<()> {
         secrets::write(&self.places.secrets, &desired.internal_secret)?;
+        self.draining.retain(|running| !running.has_ended());
         let wanted = self.wanted(desired)?;
         let unwanted: Vec<_> = self.running.keys().filter(|&name| !wanted.contains_key(name)).cloned().collect();
-        self.stop(&unwanted).await;
+        self.drain(&unwanted);
         for (name, replica) in wanted {
             match self.running.remove(&name) {
                 Some(running) if running.replica == replica => {
@@ -124,9 +136,11 @@ impl Supervisor {
 
     /// How far the workloads have come; also keeps `replicas.json` up to date.
     async fn observe(&mut self, desired: &Desired) -> anyhow::Result<Workloads> {
+        let at = Timestamp::now();
         let answers = join_all(self.running.values().map(|running| self.not_ready(&running.replica))).await;
         let seen = self.running.values().zip(&answers).map(|(running, not_ready)| seen(running, not_ready.is_none()));
-        self.fleet.show(seen.flatten().collect());
+        let draining = self.draining.iter().map(|running| processor(running, ReplicaState::Draining));
+        self.fleet.show(at, seen.chain(draining).flatten().collect());
         let answers: Vec<_> = self.running.values().map(|running| &running.replica).zip(answers).collect();
         let workloads = Workloads {
             api: state(&desired.api, &answers),
@@ -149,11 +163,17 @@ impl Supervisor {
     }
 
     async fn stop(&mut self, names: &[String]) {
-        for name in names {
-            tracing::info!(replica = name, "stopping");
+        self.drain(names);
+        join_all(self.draining.drain(..).map(Running::stop)).await;
+    }
+
+    fn drain(&mut self, names: &[String]) {
+        for running in names.iter().filter_map(|name| self.running.remove(name)) {
+            tracing::info!(replica = running.replica.name, "stopping");
+            running.ask_to_end();
+            self.draining.push(running);
         }
         self.fleet.drain(names);
-        join_all(names.iter().filter_map(|name| self.running.remove(name)).map(Running::stop)).await;
     }
 
     fn wanted(&self, desired: &Desired) -> anyhow::Result<BTreeMap<String, Replica>> {
@@ -161,7 +181,7 @@ impl Supervisor {
         let mut next = self.metrics_address.port();
         for deployment in [&desired.api, &desired.processor] {
             let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-            for ordinal in 0..replicas {
+            for ordinal in self.ordinals(&deployment.name_any(), usize::try_from(replicas).unwrap_or_default()) {
                 let place = |address| {
                     translate::replica(deployment, &desired.services, ordinal, address, &self.places)
                         .context("the Deployment has no command")
@@ -177,12 +197,22 @@ impl Supervisor {
         Ok(wanted)
     }
 
+    /// The numbers of the replicas that a Deployment is to have.
+    fn ordinals(&self, deployment: &str, count: usize) -> Vec<i32> {
+        let ordinal =
+            |running: &Running| running.replica.name.strip_prefix(deployment)?.strip_prefix('-')?.parse::<i32>().ok();
+        let running = self.running.values().filter_map(ordinal);
+        let running = running.map(|ordinal| (ordinal, self.fleet.in_work(&format!("{deployment}-{ordinal}"))));
+        ordinals::choose(running.collect(), &self.draining.iter().filter_map(ordinal).collect(), count)
+    }
+
     /// The next address for metrics that neither a replica of ours nor anybody else has.
     fn free_address(&self, last: &mut u16) -> anyhow::Result<SocketAddr> {
         while let Some(port) = last.checked_add(1) {
             *last = port;
             let address = SocketAddr::new(self.metrics_address.ip(), port);
-            let taken = self.running.values().any(|running| running.replica.metrics_address == address);
+            let mut others = self.running.values().chain(&self.draining);
+            let taken = others.any(|running| running.replica.metrics_address == address);
             if !taken && TcpListener::bind(address).is_ok() {
                 return Ok(address);
             }
@@ -209,6 +239,7 @@ impl Supervisor {
         let listed: Vec<_> = self
             .running
             .values()
+            .chain(&self.draining)
             .map(|running| Listed {
                 name: &running.replica.name,
                 component: &running.replica.component,
@@ -225,14 +256,18 @@ impl Supervisor {
     }
 }
 
-/// A processor as the autoscaler sees it; `None` for other replicas.
+/// A replica that is to run as the autoscaler sees it; `None` where it is no processor.
 fn seen(running: &Running, is_ready: bool) -> Option<scaling::Replica> {
-    let Replica { name, component, metrics_address, .. } = &running.replica;
     let state = match (is_ready, running.restarts() >= CRASH_LOOP) {
         (true, _) => ReplicaState::Ready,
         (false, true) => ReplicaState::CrashLooping,
         (false, false) => ReplicaState::Starting,
     };
+    processor(running, state)
+}
+
+fn processor(running: &Running, state: ReplicaState) -> Option<scaling::Replica> {
+    let Replica { name, component, metrics_address, .. } = &running.replica;
     let replica = scaling::Replica { name: name.clone(), address: Some(*metrics_address), state };
     (component == PROCESSOR_COMPONENT).then_some(replica)
 }

@@ -1,7 +1,12 @@
 //! Which processors of a pipeline there are, and where each tells its load.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{
     Api, Client, ResourceExt,
@@ -14,8 +19,14 @@ use crate::controller::build::{METRICS_PORT, processor_selector};
 
 /// From how many restarts on a pod that is not ready counts as one that ends again and again.
 pub const CRASH_LOOP: u32 = 3;
+/// How long ago the last of them may be: restarts are counted as long as the pod lives, and it may start anew months later.
+const CRASH_LOOP_WITHIN: Duration = Duration::from_mins(10);
 /// What a pod loses when it ends, which says in which order pods are taken away (KEP-2255).
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// How many pods are weighed at once, and how long all of that may take.
+const WEIGHED_AT_ONCE: usize = 16;
+const WEIGH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +52,19 @@ pub enum ReplicaState {
     Draining,
 }
 
+/// The processors of one pipeline as they were at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The moment.
+    pub at: Timestamp,
+    /// All of them.
+    pub replicas: Vec<Replica>,
+}
+
 /// Where the processors of pipelines run.
 pub trait Fleet: Send + Sync {
-    /// Those of one pipeline; an error says why they are not known.
-    fn replicas(&self, namespace: &str, pipeline: &str) -> impl Future<Output = Result<Vec<Replica>, String>> + Send;
+    /// Those of one pipeline, and when they were so; an error says why they are not known.
+    fn replicas(&self, namespace: &str, pipeline: &str) -> impl Future<Output = Result<Found, String>> + Send;
 
     /// Says before some are taken away how many messages each has in work: those with the fewest go first.
     fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) -> impl Future<Output = ()> + Send;
@@ -68,28 +88,33 @@ impl KubernetesFleet {
 }
 
 impl Fleet for KubernetesFleet {
-    async fn replicas(&self, namespace: &str, pipeline: &str) -> Result<Vec<Replica>, String> {
+    async fn replicas(&self, namespace: &str, pipeline: &str) -> Result<Found, String> {
         let processors = ListParams::default().labels(&processor_selector(pipeline));
+        let at = Timestamp::now();
         match self.pods(namespace).list(&processors).await {
-            Ok(pods) => Ok(pods.items.iter().filter_map(replica).collect()),
+            Ok(pods) => Ok(Found { at, replicas: pods.items.iter().filter_map(|pod| replica(pod, at)).collect() }),
             Err(error) => Err(format!("pods cannot be listed: {}", error_chain(&error))),
         }
     }
 
     async fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) {
-        let pods = self.pods(namespace);
-        for (pod, messages) in in_work {
+        let pods = &self.pods(namespace);
+        let weigh = async |(pod, messages): &(String, u32)| {
             let cost = json!({ "metadata": { "annotations": { DELETION_COST: messages.to_string() } } });
             // Without it another one goes, which drains all the same.
             if let Err(error) = pods.patch_metadata(pod, &PatchParams::default(), &Patch::Merge(&cost)).await {
                 tracing::warn!(pod, namespace, error = error_chain(&error), "what the pod would lose is not told");
             }
+        };
+        let all = stream::iter(in_work.iter().map(weigh)).buffer_unordered(WEIGHED_AT_ONCE).collect::<()>();
+        if tokio::time::timeout(WEIGH_TIMEOUT, all).await.is_err() {
+            tracing::warn!(namespace, "what each pod would lose is not told of all: the API server is slow");
         }
     }
 }
 
 /// A pod as a replica; `None` for one that has ended.
-fn replica(pod: &Pod) -> Option<Replica> {
+fn replica(pod: &Pod, now: Timestamp) -> Option<Replica> {
     let status = pod.status.clone().unwrap_or_default();
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
@@ -102,7 +127,7 @@ fn replica(pod: &Pod) -> Option<Replica> {
         ReplicaState::Draining
     } else if is_ready {
         ReplicaState::Ready
-    } else if containers().any(loops) {
+    } else if containers().any(|container| loops(container, now)) {
         ReplicaState::CrashLooping
     } else {
         ReplicaState::Starting
@@ -112,11 +137,13 @@ fn replica(pod: &Pod) -> Option<Replica> {
     Some(Replica { name: pod.name_any(), address: address.map(|ip| SocketAddr::new(ip, port)), state })
 }
 
-fn loops(container: &ContainerStatus) -> bool {
+fn loops(container: &ContainerStatus, now: Timestamp) -> bool {
     let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
     let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+    let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref()?.finished_at.as_ref());
+    let is_recent = ended.is_some_and(|ended| now.duration_since(ended.0).unsigned_abs() <= CRASH_LOOP_WITHIN);
     reason == Some("CrashLoopBackOff")
-        || u32::try_from(container.restart_count).is_ok_and(|restarts| restarts >= CRASH_LOOP)
+        || is_recent && u32::try_from(container.restart_count).is_ok_and(|restarts| restarts >= CRASH_LOOP)
 }
 
 #[cfg(test)]
@@ -126,7 +153,8 @@ mod tests {
     #[track_caller]
     fn check(pod: serde_json::Value, expected: Option<ReplicaState>) {
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
-        assert_eq!(replica(&pod).map(|replica| replica.state), expected);
+        let now = "2026-01-01T00:20:00Z".parse().expect("a time");
+        assert_eq!(replica(&pod, now).map(|replica| replica.state), expected);
     }
 
     #[test]
@@ -141,13 +169,21 @@ mod tests {
 
     #[test]
     fn a_pod_that_ends_again_and_again_is_told_from_one_that_starts() {
-        let container = |restarts: i32, state: serde_json::Value| json!({ "name": "processor", "image": "", "imageID": "", "ready": false, "restartCount": restarts, "state": state });
+        let container = |restarts: i32, state: serde_json::Value, ended: &str| {
+            let last_state = json!({ "terminated": { "exitCode": 1, "finishedAt": ended } });
+            let container = json!({
+                "name": "processor", "image": "", "imageID": "", "ready": false,
+                "restartCount": restarts, "state": state, "lastState": last_state,
+            });
+            json!({ "status": { "phase": "Running", "containerStatuses": [container] } })
+        };
         let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
         let running = json!({ "running": {} });
-        let pod = |container| json!({ "status": { "phase": "Running", "containerStatuses": [container] } });
-        check(pod(container(1, waiting)), Some(ReplicaState::CrashLooping));
-        check(pod(container(2, running.clone())), Some(ReplicaState::Starting));
-        check(pod(container(3, running)), Some(ReplicaState::CrashLooping));
+        let (just_now, long_ago) = ("2026-01-01T00:15:00Z", "2026-01-01T00:00:00Z");
+        check(container(1, waiting, just_now), Some(ReplicaState::CrashLooping));
+        check(container(2, running.clone(), just_now), Some(ReplicaState::Starting));
+        check(container(3, running.clone(), just_now), Some(ReplicaState::CrashLooping));
+        check(container(3, running, long_ago), Some(ReplicaState::Starting));
     }
 
     #[test]
@@ -155,6 +191,9 @@ mod tests {
         let pod = json!({ "metadata": { "name": "a" }, "status": { "podIP": "10.0.0.7" } });
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
         let address = "10.0.0.7:9090".parse().ok();
-        assert_eq!(replica(&pod), Some(Replica { name: "a".to_owned(), address, state: ReplicaState::Starting }));
+        assert_eq!(
+            replica(&pod, Timestamp::UNIX_EPOCH),
+            Some(Replica { name: "a".to_owned(), address, state: ReplicaState::Starting })
+        );
     }
 }

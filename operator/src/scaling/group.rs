@@ -3,35 +3,39 @@
 //! Not asked of the brokers: librdkafka aborts the process when a call that asks a group's coordinator outlives the broker
 //! (librdkafka issue 4605), and what processors tell is the same for every group protocol, in a cluster and without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler::{Group, GroupState, Lane, Processor, Signal};
 use jiff::Timestamp;
 
-/// Which processor reads a partition, by topic and number.
+/// Which processors read a partition, by topic and number.
 type Owners = BTreeMap<(String, i32), Vec<String>>;
 
 /// Counts how often the partitions were given out anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assignments {
     owners: Owners,
+    members: BTreeSet<String>,
     epoch: i64,
 }
 
 impl Assignments {
-    /// The group, from what every processor that is ready tells and the partitions that there are.
+    /// The group, from what every processor that is ready tells and the partitions that there are. What nobody claims is
+    /// taken to be read by those that are silent, if there are any: one with too much to do for an answer must not keep
+    /// others from helping it.
     pub fn group(&mut self, at: Timestamp, processors: &[Processor], lanes: &[Lane]) -> Signal<Group> {
-        let mut owners = Owners::new();
+        let (mut owners, mut most_partitions) = (Owners::new(), 0);
         for lane in lanes {
             match &lane.partitions {
                 Signal::Known { value, .. } => {
+                    most_partitions = most_partitions.max(value.len());
                     owners
                         .extend(value.iter().map(|partition| ((lane.topic.clone(), partition.partition), Vec::new())));
                 }
                 Signal::Unknown { why } => return Signal::Unknown { why: why.clone() },
             }
         }
-        let mut oldest = at;
+        let (mut oldest, mut members, mut silent) = (at, BTreeSet::new(), BTreeMap::new());
         for Processor { pod, load, .. } in processors {
             let load = match load {
                 Signal::Known { at, value } => {
@@ -39,28 +43,48 @@ impl Assignments {
                     value
                 }
                 Signal::Unknown { why } => {
-                    return Signal::Unknown { why: format!("{pod} does not tell what it reads: {why}") };
+                    silent.insert(pod.clone(), why);
+                    continue;
                 }
             };
             for lane in &load.lanes {
                 for partition in &lane.partitions {
                     owners.entry((lane.topic.clone(), partition.partition)).or_default().push(pod.clone());
+                    members.insert(pod.clone());
                 }
             }
         }
+        if processors.len() > most_partitions {
+            // Not all of them can have a partition: that one without comes or goes shows in nothing else.
+            members.extend(processors.iter().map(|processor| processor.pod.clone()));
+        }
+        members.extend(self.members.iter().filter(|member| silent.contains_key(*member)).cloned());
+        if let (Some((pod, why)), true) = (silent.first_key_value(), silent.len() == processors.len())
+            && !silent.keys().any(|pod| self.members.contains(pod))
+        {
+            return Signal::Unknown { why: format!("{pod} does not tell what it reads: {why}") };
+        }
+        for (partition, readers) in owners.iter_mut().filter(|(_, readers)| readers.is_empty()) {
+            let before = self.owners.get(partition).into_iter().flatten();
+            readers.extend(before.filter(|reader| silent.contains_key(*reader)).cloned());
+        }
+        let is_settled = |readers: &Vec<String>| match readers.len() {
+            0 => !silent.is_empty(),
+            readers => readers == 1,
+        };
         let state = if processors.is_empty() {
             GroupState::Empty
-        } else if owners.values().all(|readers| readers.len() == 1) {
+        } else if owners.values().all(is_settled) {
             GroupState::Stable
         } else {
             GroupState::Rebalancing
         };
-        if owners != self.owners {
+        if owners != self.owners || members != self.members {
             self.epoch += 1;
-            self.owners = owners;
+            (self.owners, self.members) = (owners, members);
         }
-        let members = u32::try_from(processors.len()).unwrap_or(u32::MAX);
-        Signal::Known { at: oldest, value: Group { state, members, epoch: Some(self.epoch) } }
+        let count = u32::try_from(processors.len()).unwrap_or(u32::MAX);
+        Signal::Known { at: oldest, value: Group { state, members: count, epoch: Some(self.epoch) } }
     }
 }
 
@@ -129,12 +153,43 @@ mod tests {
         }
     }
 
+    fn silent(pod: &str) -> Processor {
+        let load = Signal::Unknown { why: "no answer".to_owned() };
+        Processor { pod: pod.to_owned(), load, cpu: None }
+    }
+
     #[test]
-    fn a_processor_that_is_silent_makes_the_group_unknown() {
-        let mut silent = processor("a", &[0]);
-        silent.load = Signal::Unknown { why: "no answer".to_owned() };
-        let group = Assignments::default().group(at(9), &[silent], &lanes(1));
+    fn what_nobody_claims_is_read_by_who_is_silent() {
+        let mut assignments = Assignments::default();
+        check(&mut assignments, &[processor("a", &[0]), processor("b", &[1])], GroupState::Stable, 2, 1);
+        // It has not lost its partition, so nothing was given out anew.
+        check(&mut assignments, &[processor("a", &[0]), silent("b")], GroupState::Stable, 2, 1);
+        check(&mut assignments, &[silent("a"), silent("b")], GroupState::Stable, 2, 1);
+        check(&mut assignments, &[processor("a", &[0, 1]), silent("b")], GroupState::Stable, 2, 2);
+    }
+
+    #[test]
+    fn two_that_claim_one_partition_are_not_at_rest_whoever_is_silent() {
+        let processors = [processor("a", &[0]), processor("b", &[0]), silent("c")];
+        check(&mut Assignments::default(), &processors, GroupState::Rebalancing, 3, 1);
+    }
+
+    #[test]
+    fn where_nobody_has_ever_told_anything_the_group_is_unknown() {
+        let group = Assignments::default().group(at(9), &[silent("a")], &lanes(1));
         assert_eq!(group, Signal::Unknown { why: "a does not tell what it reads: no answer".to_owned() });
+    }
+
+    #[test]
+    fn processors_without_a_partition_that_go_are_noticed_and_those_that_have_none_yet_are_not() {
+        let mut assignments = Assignments::default();
+        let (a, b) = (|| processor("a", &[0]), || processor("b", &[1]));
+        check(&mut assignments, &[a(), b(), processor("c", &[])], GroupState::Stable, 3, 1);
+        check(&mut assignments, &[a(), b()], GroupState::Stable, 2, 2);
+        let mut assignments = Assignments::default();
+        let alone = || processor("a", &[0, 1]);
+        check(&mut assignments, &[alone()], GroupState::Stable, 1, 1);
+        check(&mut assignments, &[alone(), processor("b", &[])], GroupState::Stable, 2, 1);
     }
 
     #[test]

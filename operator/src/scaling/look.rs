@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoscaler::{Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
+use autoscaler::{Group, Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
 use contract::Load;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use telemetry::error_chain;
 
-use super::{Fleet, Replica, ReplicaState, Report, Scaling, hold_until, settings};
+use super::{Fleet, Found, Hold, Replica, ReplicaState, Report, Scaling, settings};
 use crate::crd::SmsPipeline;
 
 /// How long a processor may take to tell its load.
@@ -49,31 +49,55 @@ impl<F: Fleet> Scaler<F> {
             return Look::Unchanged;
         };
         let read_at = Timestamp::now();
-        let Some(count) = self.scaling.count(&namespace, &name) else { return Look::Unchanged };
+        let Some(count) = self.scaling.count(pipeline) else { return Look::Unchanged };
         let replicas = self.fleet.replicas(&namespace, &name).await;
-        let told = self.loads(replicas.as_deref().unwrap_or_default()).await;
-        let now = Timestamp::now();
         let lanes = lanes(read_at, offsets);
-        let Some(processors) = self.scaling.see(&namespace, &name, now, told) else { return Look::Unchanged };
-        let group = self.scaling.group(&namespace, &name, now, &processors, &lanes);
-        let Some(group) = group else { return Look::Unchanged };
+        let Some((now, processors, group)) = self.group(pipeline, replicas.as_ref(), &lanes).await else {
+            return Look::Unchanged;
+        };
+        let hold = Hold::of(pipeline);
         let signals = Signals {
             at: now,
             replicas: count,
-            hold_until: held_until(pipeline, now, self.interval),
-            pods: pods(now, replicas),
+            hold_until: hold.as_ref().map(Hold::until),
+            pods: pods(replicas),
             group,
             lanes,
             processors,
         };
-        let before = self.scaling.last(&namespace, &name).map(|decision| Report::of(&decision));
-        let in_work = in_work(&signals.processors);
-        let Some(decision) = self.scaling.decide(&namespace, &name, &settings, signals) else { return Look::Unchanged };
-        if let Some(fewer) = decision.to_apply().filter(|count| *count < decision.current) {
-            tracing::info!(pipeline = name, namespace, from = decision.current, to = fewer, "taking processors away");
-            self.fleet.weigh(&namespace, &in_work).await;
+        let Some(decided) = self.scaling.decide(pipeline, settings, signals, hold) else { return Look::Unchanged };
+        let decision = &decided.last.decision;
+        if let Some(to) = decision.to_apply() {
+            let (from, reason) = (decision.current, decision.reason);
+            tracing::info!(pipeline = name, namespace, from, to, ?reason, "changing the number of processors");
+            if to < from {
+                // Before anybody can take some away.
+                self.fleet.weigh(&namespace, &in_work(&decided.signals.processors)).await;
+            }
         }
-        if before == Some(Report::of(&decision)) { Look::Unchanged } else { Look::Changed }
+        let before = self.scaling.last(pipeline).map(|last| Report::of(&last));
+        let is_same = before == Some(Report::of(&decided.last));
+        self.scaling.commit(pipeline, decided);
+        if is_same { Look::Unchanged } else { Look::Changed }
+    }
+
+    /// What the processors tell, and the group that they are; when it is not known which there are, what was known of them
+    /// stays.
+    async fn group(
+        &self,
+        pipeline: &SmsPipeline,
+        found: Result<&Found, &String>,
+        lanes: &[Lane],
+    ) -> Option<(Timestamp, Vec<Processor>, Signal<Group>)> {
+        let replicas = match found {
+            Ok(found) => &found.replicas,
+            Err(why) => return Some((Timestamp::now(), Vec::new(), Signal::Unknown { why: why.clone() })),
+        };
+        let told = self.loads(replicas).await;
+        let now = Timestamp::now();
+        let processors = self.scaling.see(pipeline, now, told)?;
+        let group = self.scaling.group(pipeline, now, &processors, lanes)?;
+        Some((now, processors, group))
     }
 
     /// What every replica that is ready tells of itself.
@@ -130,9 +154,9 @@ fn lanes(at: Timestamp, offsets: Result<Vec<kafka::PartitionOffsets>, String>) -
     lanes.into_iter().map(lane).collect()
 }
 
-fn pods(at: Timestamp, replicas: Result<Vec<Replica>, String>) -> Signal<Pods> {
-    let replicas = match replicas {
-        Ok(replicas) => replicas,
+fn pods(found: Result<Found, String>) -> Signal<Pods> {
+    let Found { at, replicas } = match found {
+        Ok(found) => found,
         Err(why) => return Signal::Unknown { why },
     };
     let count = |state| {
@@ -156,56 +180,5 @@ fn in_work(processors: &[Processor]) -> Vec<(String, u32)> {
     processors.iter().filter_map(|processor| Some((processor.pod.clone(), messages(processor)?))).collect()
 }
 
-/// Until when the count stays as it is: as an annotation says, and until the next look where that cannot be read or where
-/// nothing at all is to be changed.
-fn held_until(pipeline: &SmsPipeline, now: Timestamp, interval: Duration) -> Option<Timestamp> {
-    let next_look = now.checked_add(interval).unwrap_or(now);
-    if pipeline.paused_by().is_some() {
-        return Some(next_look);
-    }
-    hold_until(pipeline).unwrap_or(Some(next_look))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{controller::fixtures::pipeline, scaling::HOLD_UNTIL};
-
-    const INTERVAL: Duration = Duration::from_secs(10);
-
-    fn offsets(topic: &str, partition: i32) -> kafka::PartitionOffsets {
-        kafka::PartitionOffsets { topic: topic.to_owned(), partition, earliest: 1, committed: Some(2), end: 3 }
-    }
-
-    #[test]
-    fn partitions_are_told_by_topic() {
-        let found = [offsets("a", 0), offsets("b", 0), offsets("a", 1)];
-        let lanes = lanes(Timestamp::UNIX_EPOCH, Ok(found.into()));
-        let told = |lane: &Lane| match &lane.partitions {
-            Signal::Known { value, .. } => (lane.topic.clone(), value.len()),
-            Signal::Unknown { why } => panic!("{why}"),
-        };
-        assert_eq!(lanes.iter().map(told).collect::<Vec<_>>(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_unknown_and_not_nothing() {
-        let lanes = lanes(Timestamp::UNIX_EPOCH, Err("no broker answers".to_owned()));
-        assert!(matches!(lanes.as_slice(), [Lane { partitions: Signal::Unknown { .. }, .. }]));
-        assert!(matches!(pods(Timestamp::UNIX_EPOCH, Err("forbidden".to_owned())), Signal::Unknown { .. }));
-    }
-
-    #[test]
-    fn the_count_is_held_while_the_pipeline_is_paused_or_an_annotation_cannot_be_read() {
-        let now = Timestamp::from_second(100).expect("a time");
-        let next = Timestamp::from_second(110).ok();
-        let mut pipeline = pipeline();
-        assert_eq!(held_until(&pipeline, now, INTERVAL), None);
-        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "later".to_owned());
-        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-        pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "1970-01-01T00:10:00Z".to_owned());
-        assert_eq!(held_until(&pipeline, now, INTERVAL), Timestamp::from_second(600).ok());
-        pipeline.spec.paused = true;
-        assert_eq!(held_until(&pipeline, now, INTERVAL), next);
-    }
-}
+mod tests;

@@ -39,14 +39,39 @@ struct DecisionLabels {
 /// One term: its name, what it is, and how to find it in a decision.
 type Term = (&'static str, &'static str, fn(&Decision) -> Option<f64>);
 
-const TERMS: [Term; 14] = [
+const TERMS: [Term; 23] = [
     ("desired_replicas", "Processors that there should be", |decision| Some(decision.desired.into())),
+    ("current_replicas", "Processors that were asked for when it was decided", |decision| {
+        Some(decision.current.into())
+    }),
     ("recommended_replicas", "Processors by the formula, whether or not now is the time for a step", |decision| {
         decision.recommended.map(f64::from)
     }),
     ("input_records_per_second", "Records that come", |decision| Some(decision.terms.as_ref()?.input)),
     ("done_records_per_second", "Records that are finished", |decision| Some(decision.terms.as_ref()?.done)),
     ("waiting_records", "Records that wait: the backlog", |decision| Some(decision.terms.as_ref()?.waiting)),
+    ("unfinished_records", "Records that are not finished, in work or not", |decision| {
+        Some(whole(decision.terms.as_ref()?.unfinished))
+    }),
+    ("in_flight_records", "Records in work", |decision| Some(whole(decision.terms.as_ref()?.in_flight))),
+    ("drain_within_seconds", "Within which time the backlog is to be gone", |decision| {
+        Some(decision.terms.as_ref()?.drain_within_seconds)
+    }),
+    ("utilization_ratio", "Which part of their capacity processors should use", |decision| {
+        Some(decision.terms.as_ref()?.utilization)
+    }),
+    ("partitions", "Partitions of the topic that has most of them", |decision| {
+        Some(decision.terms.as_ref()?.partitions.into())
+    }),
+    ("fewest_replicas", "The fewest processors that come into question", |decision| {
+        Some(decision.terms.as_ref()?.range.0.into())
+    }),
+    ("most_replicas", "The most processors that come into question", |decision| {
+        Some(decision.terms.as_ref()?.range.1.into())
+    }),
+    ("oldest_signal_age_seconds", "Age of the oldest signal; absent while one is unknown", |decision| {
+        decision.signals.iter().try_fold(0.0_f64, |oldest, signal| Some(oldest.max(signal.age_seconds?)))
+    }),
     ("need_records_per_second", "What all processors together have to do", |decision| {
         Some(decision.terms.as_ref()?.need)
     }),
@@ -73,6 +98,11 @@ const TERMS: [Term; 14] = [
         Some(decision.terms.as_ref()?.fullest_share)
     }),
 ];
+
+#[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53 records")]
+fn whole(records: u64) -> f64 {
+    records as f64
+}
 
 impl Metrics {
     /// Adds all of them to `registry`.
@@ -114,5 +144,58 @@ impl Metrics {
         for labels in counted.extract_if(.., |labels| labels.namespace == namespace && labels.pipeline == pipeline) {
             self.decisions.remove(&labels);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use autoscaler::{Acting, Bound, Reason, SignalAge, Terms};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn every_term_of_a_decision_is_a_metric() {
+        let terms = Terms {
+            input: 1.0,
+            done: 2.0,
+            unfinished: 3,
+            in_flight: 4,
+            waiting: 5.0,
+            drain_within_seconds: 6.0,
+            pause_seconds: 7.0,
+            utilization: 8.0,
+            need_of_backlog: 9.0,
+            need_of_pause: 10.0,
+            need_of_input: 11.0,
+            need: 12.0,
+            provider_limit: Some(13.0),
+            capacity: 14.0,
+            busy: Some(15.0),
+            partitions: 16,
+            range: (17, 18),
+            fullest_share: 19.0,
+        };
+        let age = |age_seconds| SignalAge { name: "pods".to_owned(), age_seconds: Some(age_seconds) };
+        let decision = Decision {
+            at: Timestamp::UNIX_EPOCH,
+            current: 20,
+            desired: 21,
+            recommended: Some(22),
+            reason: Reason::Steady,
+            bound: Some(Bound::Need),
+            acting: Acting::Acts,
+            terms: Some(terms),
+            findings: Vec::new(),
+            signals: vec![age(23.0), age(1.0)],
+            text: String::new(),
+        };
+        // Each has a value of its own, so that what is left out or told twice is missed here.
+        let told: BTreeMap<_, _> =
+            TERMS.iter().filter_map(|(name, _, term)| Some((format!("{:02}", term(&decision)?), *name))).collect();
+        let expected = (1..=23).map(|number| format!("{number:02}"));
+        assert!(told.keys().cloned().eq(expected), "{told:?}");
     }
 }

@@ -42,14 +42,41 @@ pub fn settings(pipeline: &SmsPipeline, interval: Duration) -> Option<Settings> 
     })
 }
 
-/// Until when the count is to stay as it is; an error says what is wrong with the annotation.
-pub fn hold_until(pipeline: &SmsPipeline) -> Result<Option<Timestamp>, String> {
-    let Some(text) = pipeline.annotations().get(HOLD_UNTIL) else { return Ok(None) };
-    text.trim().parse().map(Some).map_err(|_| {
-        format!(
-            "the annotation {HOLD_UNTIL} must hold a time such as 2026-11-29T18:30:00Z: until then nothing is changed"
-        )
-    })
+/// Why the count is to stay as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The annotation says so, until this time.
+    Until(Timestamp),
+    /// The annotation holds no time, which may well have been meant as a wish to hold: what is wrong with it.
+    Invalid(String),
+    /// Nothing at all is to be changed, as this says.
+    Paused(&'static str),
+}
+
+impl Hold {
+    /// What keeps the count of this pipeline, if anything does.
+    pub fn of(pipeline: &SmsPipeline) -> Option<Self> {
+        if let Some(by) = pipeline.paused_by() {
+            return Some(Self::Paused(by));
+        }
+        let text = pipeline.annotations().get(HOLD_UNTIL)?;
+        Some(text.trim().parse().map_or_else(|_| Self::Invalid(invalid(text)), Self::Until))
+    }
+
+    /// Until when; without an end where only an edit ends it.
+    pub fn until(&self) -> Timestamp {
+        match self {
+            Self::Until(until) => *until,
+            Self::Invalid(_) | Self::Paused(_) => Timestamp::MAX,
+        }
+    }
+}
+
+fn invalid(text: &str) -> String {
+    format!(
+        "the annotation {HOLD_UNTIL} is {text:?} and must be a time such as 2026-11-29T18:30:00Z: correct or remove it, \
+         until then the number of processors stays as it is"
+    )
 }
 
 fn first_guess(processor: &Processor, autoscaling: &ProcessorAutoscaling) -> f64 {
@@ -125,12 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn the_count_is_held_until_the_time_of_the_annotation() {
+    fn the_count_is_held_until_the_time_of_the_annotation_and_while_that_is_no_time_or_nothing_is_changed() {
         let mut pipeline = pipeline();
-        assert_eq!(hold_until(&pipeline), Ok(None));
+        assert_eq!(Hold::of(&pipeline), None);
         pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "1970-01-01T00:01:00Z".to_owned());
-        assert_eq!(hold_until(&pipeline), Ok(Some(Timestamp::from_second(60).expect("a time"))));
+        assert_eq!(Hold::of(&pipeline), Some(Hold::Until(Timestamp::from_second(60).expect("a time"))));
         pipeline.annotations_mut().insert(HOLD_UNTIL.to_owned(), "2h".to_owned());
-        assert!(hold_until(&pipeline).expect_err("no time").contains(HOLD_UNTIL));
+        let Some(hold @ Hold::Invalid(_)) = Hold::of(&pipeline) else { panic!("no time") };
+        assert_eq!(hold.until(), Timestamp::MAX);
+        let Hold::Invalid(why) = hold else { panic!("no time") };
+        assert!(why.contains(HOLD_UNTIL) && why.contains("\"2h\""), "{why}");
+        pipeline.spec.paused = true;
+        assert_eq!(Hold::of(&pipeline), Some(Hold::Paused("spec.paused")));
     }
 }

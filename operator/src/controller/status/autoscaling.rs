@@ -3,14 +3,14 @@
 //! Its numbers change every few seconds, and the status shall not: words and decision stay those with which the count, a
 //! condition or its reason came.
 
-use autoscaler::Decision;
+use autoscaler::{Acting, Decision};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Finding, Findings, Scaling, condition, is, is_not, unknown};
 use crate::{
     controller::reasons,
-    crd::{AutoscalingStatus, LastDecision, SmsPipelineStatus},
+    crd::{AutoscalingStatus, DecisionActing, LastDecision, SmsPipelineStatus},
     scaling::{Report, Told},
 };
 
@@ -27,66 +27,79 @@ pub(super) fn conditions(
             let user = is_not(reasons::FIXED_REPLICAS, "spec.processor.replicas says how many processors run");
             vec![("AutoscalerActive", user)]
         }
-        Some(Scaling::ByLag(Some(decision))) => {
-            let Report { desired: _, active, hot_partition, limited, degraded } = Report::of(decision);
-            vec![
-                ("AutoscalerActive", finding(active)),
-                ("HotPartition", finding(hot_partition)),
-                ("ScalingLimited", finding(limited)),
-                ("ThroughputDegraded", finding(degraded)),
+        Some(Scaling::ByLag(Some(last))) => {
+            let Report { desired: _, active, hot_partition, limited, degraded } = Report::of(last);
+            [
+                ("AutoscalerActive", active),
+                ("HotPartition", hot_partition),
+                ("ScalingLimited", limited),
+                ("ThroughputDegraded", degraded),
             ]
+            .map(|(kind, told)| (kind, finding(told, kind, before)))
+            .into()
         }
     };
-    let condition = |(kind, found)| {
-        let mut condition = condition(kind, found, generation, before, now);
-        let same = |other: &&Condition| {
-            other.type_ == kind && other.status == condition.status && other.reason == condition.reason
-        };
-        let same = before.and_then(|before| before.conditions.iter().find(same));
-        if let Some(words) = same.map(|same| same.message.clone()) {
-            condition.message = words;
-        }
-        condition
-    };
-    told.into_iter().map(condition).collect()
+    told.into_iter().map(|(kind, found)| condition(kind, found, generation, before, now)).collect()
 }
 
-/// The last decision that changed the count.
+/// The last decision that changed the count, or whether it is carried out.
 pub(super) fn summarize(findings: &Findings, before: Option<&SmsPipelineStatus>) -> Option<AutoscalingStatus> {
     let before = before.and_then(|before| before.autoscaling.clone());
     match &findings.scaling {
         Some(Scaling::ByUser) => None,
         None | Some(Scaling::ByLag(None)) => before,
-        Some(Scaling::ByLag(Some(decision))) => {
-            let last_decision = told(decision);
-            let same = before.filter(|before| before.last_decision.desired_replicas == last_decision.desired_replicas);
+        Some(Scaling::ByLag(Some(last))) => {
+            let last_decision = told(&last.decision);
+            let essence = |decision: &LastDecision| (decision.desired_replicas, decision.acting);
+            let same = before.filter(|before| essence(&before.last_decision) == essence(&last_decision));
             Some(same.unwrap_or(AutoscalingStatus { last_decision }))
         }
     }
 }
 
-fn finding(Told { is_true, reason, message }: Told) -> Finding {
-    if is_true { is(reason, message) } else { is_not(reason, message) }
+/// What is told, in the words of before where they say the same.
+fn finding(told: Told, kind: &str, before: Option<&SmsPipelineStatus>) -> Finding {
+    let before = before.and_then(|before| before.conditions.iter().find(|condition| condition.type_ == kind));
+    let status = if told.is_true { "True" } else { "False" };
+    let same = before.filter(|before| before.status == status && before.reason == told.reason.name);
+    let words = same.filter(|before| told.is_told_by(&before.message)).map(|same| same.message.clone());
+    let message = words.unwrap_or(told.message);
+    if told.is_true { is(told.reason, message) } else { is_not(told.reason, message) }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a backlog is far below 2^53 records")]
 fn told(decision: &Decision) -> LastDecision {
+    let terms = decision.terms.as_ref();
     LastDecision {
         desired_replicas: i32::try_from(decision.desired).unwrap_or(i32::MAX),
         reason: format!("{:?}", decision.reason),
+        acting: match decision.acting {
+            Acting::Acts => DecisionActing::Acts,
+            Acting::DryRun => DecisionActing::DryRun,
+            Acting::HeldUntil(_) => DecisionActing::Held,
+        },
         bound: decision.bound.map(|bound| format!("{bound:?}")),
         message: decision.text.clone(),
-        backlog: decision.terms.as_ref().map(|terms| terms.waiting.round() as i64),
+        backlog: terms.map(|terms| whole(terms.waiting)),
+        input_per_second: terms.map(|terms| whole(terms.input)),
+        capacity_per_second: terms.map(|terms| whole(terms.capacity)),
+        need_per_second: terms.map(|terms| whole(terms.need)),
+        provider_limit_per_second: terms.and_then(|terms| terms.provider_limit).map(whole),
         // Without what is smaller than a second, as times in Kubernetes are.
         at: Time(Timestamp::from_second(decision.at.as_second()).unwrap_or(decision.at)),
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "backlogs and rates are far below 2^53 records")]
+fn whole(number: f64) -> i64 {
+    number.round() as i64
+}
+
 #[cfg(test)]
 mod tests {
-    use autoscaler::{Acting, Bound, Reason};
+    use autoscaler::{Bound, Finding as Found, Reason};
 
     use super::*;
+    use crate::scaling::Last;
 
     fn decision(desired: u32, text: &str) -> Decision {
         Decision {
@@ -110,7 +123,11 @@ mod tests {
     }
 
     fn decided(before: Option<&SmsPipelineStatus>, desired: u32, text: &str) -> SmsPipelineStatus {
-        status(before, Some(Scaling::ByLag(Some(Box::new(decision(desired, text))))))
+        told_of(before, decision(desired, text))
+    }
+
+    fn told_of(before: Option<&SmsPipelineStatus>, decision: Decision) -> SmsPipelineStatus {
+        status(before, Some(Scaling::ByLag(Some(Box::new(Last { decision, hold: None })))))
     }
 
     fn kinds(status: &SmsPipelineStatus) -> Vec<(&str, &str)> {
@@ -131,6 +148,31 @@ mod tests {
         assert_eq!((second.desired_replicas, second.message.as_str()), (4, "200 records a second"));
         assert_eq!((second.reason.as_str(), second.bound.as_deref()), ("ScaleUp", Some("Need")));
         assert_eq!(second.at, Time(Timestamp::from_second(7).expect("a time")));
+    }
+
+    #[test]
+    fn a_partition_that_becomes_hot_in_place_of_another_is_told() {
+        let hot = |partition| {
+            let (topic, needs, gets, waiting) = ("a".to_owned(), f64::from(partition) + 0.5, 1.0, 7.0);
+            let findings = vec![Found::HotPartition { topic, partition, needs, gets, waiting }];
+            Decision { findings, ..decision(3, "") }
+        };
+        let message = |status: &SmsPipelineStatus| {
+            let condition = status.conditions.iter().find(|condition| condition.type_ == "HotPartition");
+            condition.expect("it is told").message.clone()
+        };
+        let first = told_of(None, hot(4));
+        let mut both = hot(1);
+        both.findings.extend(hot(4).findings);
+        assert_eq!(told_of(Some(&first), both), first);
+        assert!(message(&told_of(Some(&first), hot(7))).contains("Partition 7"));
+    }
+
+    #[test]
+    fn a_count_that_was_only_told_is_told_anew_once_it_is_carried_out() {
+        let dry = told_of(None, Decision { acting: Acting::DryRun, ..decision(5, "only told") });
+        let acted = decided(Some(&dry), 5, "carried out").autoscaling.expect("it is scaled").last_decision;
+        assert_eq!((acted.message.as_str(), acted.acting), ("carried out", DecisionActing::Acts));
     }
 
     #[test]
