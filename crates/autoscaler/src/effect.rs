@@ -137,7 +137,7 @@ impl Step {
 impl Useless {
     /// Takes what was done in a look after the verdict.
     pub(crate) fn follow(&mut self, done: f64, seconds: f64) {
-        self.done_since = smoothed(Some(self.done_since), done, seconds);
+        self.done_since = smoothed(self.done_since, done, seconds);
     }
 
     /// Whether it still counts. Where next to nothing was done, a part more of that is nothing either: it takes as much as

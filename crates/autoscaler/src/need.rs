@@ -214,6 +214,7 @@ mod tests {
             waiting,
             input: Some(input),
             done: Some(input / 2.0),
+            known_seconds: 30.0,
             remainder: 0,
             still_since: None,
             stuck_looks,

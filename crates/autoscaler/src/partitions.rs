@@ -26,6 +26,8 @@ pub struct PartitionMemory {
     pub input: Option<f64>,
     /// Records that are finished, per second, smoothed; none before the second look.
     pub done: Option<f64>,
+    /// Of how many seconds the rates tell, up to those over which they are smoothed.
+    pub known_seconds: f64,
     /// Offsets before the end that nobody can consume.
     pub remainder: u64,
     /// Since when nothing has moved though its processor has read all there is.
@@ -66,8 +68,8 @@ impl PartitionMemory {
         if let Some(before) = before.filter(|_| seconds > 0.0) {
             let came = (place.end - before.end) as f64 / seconds;
             let grew = (unfinished as f64 - before.unfinished as f64) / seconds;
-            input = Some(smoothed(input, came, seconds));
-            done = Some(smoothed(done, (came - grew).max(0.0), seconds));
+            input = Some(mean(input, came, seconds, before.known_seconds));
+            done = Some(mean(done, (came - grew).max(0.0), seconds, before.known_seconds));
         }
         PartitionMemory {
             end: place.end,
@@ -76,6 +78,7 @@ impl PartitionMemory {
             waiting: unfinished as f64,
             input,
             done,
+            known_seconds: before.map_or(0.0, |before| (before.known_seconds + seconds).min(SMOOTH_SECONDS)),
             remainder,
             still_since,
             stuck_looks: before.map_or(0, |before| before.stuck_looks),
@@ -86,7 +89,7 @@ impl PartitionMemory {
     pub(crate) fn temper(&mut self, before: &PartitionMemory, part: f64, seconds: f64) {
         let came = (self.end - before.end).max(0) as f64 / seconds;
         if before.input.is_some() {
-            self.input = Some(smoothed(before.input, came * part, seconds));
+            self.input = Some(mean(before.input, came * part, seconds, before.known_seconds));
         }
     }
 
@@ -103,11 +106,14 @@ impl PartitionMemory {
 
 /// The average that a new value, which stands for `seconds`, makes of an old one. A fraction instead of an exponential: it
 /// gives the same bits on every machine.
-pub(crate) fn smoothed(old: Option<f64>, new: f64, seconds: f64) -> f64 {
-    match old {
-        None => new,
-        Some(old) => old + (new - old) * seconds / (seconds + SMOOTH_SECONDS),
-    }
+pub(crate) fn smoothed(old: f64, new: f64, seconds: f64) -> f64 {
+    old + (new - old) * seconds / (seconds + SMOOTH_SECONDS)
+}
+
+/// The same of an old value that stands for fewer seconds than values are smoothed over, as after a start: what came within
+/// the first looks would otherwise count for half a minute, and a burst for minutes.
+fn mean(old: Option<f64>, new: f64, seconds: f64, known_seconds: f64) -> f64 {
+    old.map_or(new, |old| old + (new - old) * seconds / (seconds + known_seconds))
 }
 
 #[cfg(test)]
@@ -129,11 +135,21 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_in_the_first_look_counts_as_no_more_than_its_part_of_what_is_known() {
+        let first = look(None, 0, 0, false, 0);
+        let burst = look(Some(&first), 600, 0, false, 10);
+        assert_eq!(burst.input, Some(60.0));
+        let silence = look(Some(&burst), 600, 600, false, 20);
+        assert_eq!(silence.input, Some(30.0));
+        assert_eq!(look(Some(&silence), 600, 600, false, 30).input, Some(20.0));
+    }
+
+    #[test]
     fn what_comes_all_at_once_is_input_only_in_part() {
         let first = look(Some(&look(None, 1000, 0, false, 0)), 1100, 0, false, 10);
         let mut burst = look(Some(&first), 101_100, 0, false, 20);
         burst.temper(&first, 0.003, 10.0);
-        assert_eq!((burst.unfinished, burst.input), (101_100, Some(15.0)));
+        assert_eq!((burst.unfinished, burst.input), (101_100, Some(20.0)));
     }
 
     #[test]
