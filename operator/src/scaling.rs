@@ -16,6 +16,7 @@ mod settings;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use autoscaler::{Decisions, Group, Lane, Memory, Processor, Recorded, Settings, Signal, Signals, decide};
@@ -147,10 +148,11 @@ impl Scaling {
         &self,
         pipeline: &SmsPipeline,
         now: Timestamp,
+        stale_after: Duration,
         processors: &[Processor],
         lanes: &[Lane],
     ) -> Option<Signal<Group>> {
-        self.with(pipeline, |scaled| scaled.assignments.group(now, processors, lanes))
+        self.with(pipeline, |scaled| scaled.assignments.group(now, stale_after, processors, lanes))
     }
 
     /// What follows from `signals`; nobody is told before [`Scaling::commit`].

@@ -157,7 +157,7 @@ impl Settings {
     }
 
     /// How old a signal may be.
-    pub(crate) fn stale_after(&self) -> Duration {
+    pub fn stale_after(&self) -> Duration {
         self.interval * 3
     }
 }

@@ -3,7 +3,10 @@
 //! Not asked of the brokers: librdkafka aborts the process when a call that asks a group's coordinator outlives the broker
 //! (librdkafka issue 4605), and what processors tell is the same for every group protocol, in a cluster and without one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use autoscaler::{Group, GroupState, Lane, Processor, Signal};
 use jiff::Timestamp;
@@ -22,8 +25,14 @@ pub struct Assignments {
 impl Assignments {
     /// The group, from what every processor that is ready tells and the partitions that there are. What nobody claims is
     /// taken to be read by those that are silent, if there are any: one with too much to do for an answer must not keep
-    /// others from helping it.
-    pub fn group(&mut self, at: Timestamp, processors: &[Processor], lanes: &[Lane]) -> Signal<Group> {
+    /// others from helping it. An answer older than `stale_after` is none.
+    pub fn group(
+        &mut self,
+        at: Timestamp,
+        stale_after: Duration,
+        processors: &[Processor],
+        lanes: &[Lane],
+    ) -> Signal<Group> {
         let (mut owners, mut most_partitions) = (Owners::new(), 0);
         for lane in lanes {
             match &lane.partitions {
@@ -35,12 +44,16 @@ impl Assignments {
                 Signal::Unknown { why } => return Signal::Unknown { why: why.clone() },
             }
         }
-        let (mut oldest, mut members, mut silent) = (at, BTreeSet::new(), BTreeMap::new());
+        let (mut oldest, mut members, mut silent) = (at, BTreeSet::new(), BTreeMap::<_, &str>::new());
         for Processor { pod, load, .. } in processors {
             let load = match load {
-                Signal::Known { at, value } => {
-                    oldest = oldest.min(*at);
+                Signal::Known { at: seen, value } if at.duration_since(*seen).unsigned_abs() <= stale_after => {
+                    oldest = oldest.min(*seen);
                     value
+                }
+                Signal::Known { .. } => {
+                    silent.insert(pod.clone(), "its answer is old");
+                    continue;
                 }
                 Signal::Unknown { why } => {
                     silent.insert(pod.clone(), why);
@@ -95,6 +108,8 @@ mod tests {
 
     use super::*;
 
+    const STALE: Duration = Duration::from_secs(5);
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
     }
@@ -131,7 +146,9 @@ mod tests {
     #[track_caller]
     fn check(assignments: &mut Assignments, processors: &[Processor], state: GroupState, members: u32, epoch: i64) {
         let expected = Group { state, members, epoch: Some(epoch) };
-        let Signal::Known { value, .. } = assignments.group(at(9), processors, &lanes(2)) else { panic!("known") };
+        let Signal::Known { value, .. } = assignments.group(at(9), STALE, processors, &lanes(2)) else {
+            panic!("known")
+        };
         assert_eq!(value, expected);
     }
 
@@ -165,6 +182,11 @@ mod tests {
         // It has not lost its partition, so nothing was given out anew.
         check(&mut assignments, &[processor("a", &[0]), silent("b")], GroupState::Stable, 2, 1);
         check(&mut assignments, &[silent("a"), silent("b")], GroupState::Stable, 2, 1);
+        let mut old = processor("b", &[1]);
+        if let Signal::Known { at: seen, .. } = &mut old.load {
+            *seen = at(3);
+        }
+        check(&mut assignments, &[processor("a", &[0]), old], GroupState::Stable, 2, 1);
         check(&mut assignments, &[processor("a", &[0, 1]), silent("b")], GroupState::Stable, 2, 2);
     }
 
@@ -176,7 +198,7 @@ mod tests {
 
     #[test]
     fn where_nobody_has_ever_told_anything_the_group_is_unknown() {
-        let group = Assignments::default().group(at(9), &[silent("a")], &lanes(1));
+        let group = Assignments::default().group(at(9), STALE, &[silent("a")], &lanes(1));
         assert_eq!(group, Signal::Unknown { why: "a does not tell what it reads: no answer".to_owned() });
     }
 
@@ -194,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_group_is_as_old_as_the_oldest_answer() {
-        let Signal::Known { at: seen, .. } = Assignments::default().group(at(9), &[processor("a", &[0])], &lanes(1))
+        let Signal::Known { at: seen, .. } =
+            Assignments::default().group(at(9), STALE, &[processor("a", &[0])], &lanes(1))
         else {
             panic!("known")
         };

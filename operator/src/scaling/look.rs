@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoscaler::{Group, Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
+use autoscaler::{Group, Lane, PartitionOffsets, Pods, Processor, Settings, Signal, Signals};
 use contract::Load;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ impl<F: Fleet> Scaler<F> {
         let Some(count) = self.scaling.count(pipeline) else { return Look::Unchanged };
         let replicas = self.fleet.replicas(&namespace, &name).await;
         let lanes = lanes(read_at, offsets);
-        let Some((now, processors, group)) = self.group(pipeline, replicas.as_ref(), &lanes).await else {
+        let Some((now, processors, group)) = self.group(pipeline, &settings, replicas.as_ref(), &lanes).await else {
             return Look::Unchanged;
         };
         let hold = Hold::of(pipeline);
@@ -86,6 +86,7 @@ impl<F: Fleet> Scaler<F> {
     async fn group(
         &self,
         pipeline: &SmsPipeline,
+        settings: &Settings,
         found: Result<&Found, &String>,
         lanes: &[Lane],
     ) -> Option<(Timestamp, Vec<Processor>, Signal<Group>)> {
@@ -96,7 +97,7 @@ impl<F: Fleet> Scaler<F> {
         let told = self.loads(replicas).await;
         let now = Timestamp::now();
         let processors = self.scaling.see(pipeline, now, told)?;
-        let group = self.scaling.group(pipeline, now, &processors, lanes)?;
+        let group = self.scaling.group(pipeline, now, settings.stale_after(), &processors, lanes)?;
         Some((now, processors, group))
     }
 
