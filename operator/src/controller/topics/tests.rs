@@ -95,6 +95,9 @@ async fn a_pipeline_that_goes_deletes_its_own_topics_and_no_other() {
     admin.delete_topics(std::slice::from_ref(&recreated.name)).await.expect("it is deleted");
     until_gone(&admin, &recreated.name).await;
     admin.create_topics(std::slice::from_ref(&recreated)).await.expect("somebody makes it anew");
+    while admin.describe_topics(vec![recreated.name.clone()]).await.expect("an answer").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let deleted = delete(&admin, &owner).await.expect("the others are deleted");
     let gone = ["sms-requests-dlq", "sms.high-priority", "sms.requests"].map(str::to_owned).to_vec();
     assert_eq!(deleted, Deleted { gone, kept: vec![recreated.name.clone()] });
