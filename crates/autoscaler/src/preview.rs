@@ -18,23 +18,13 @@ pub(crate) fn reason(settings: &Settings, decision: &Decision) -> Reason {
         (Ordering::Greater, _) if current < settings.min_replicas && desired == settings.min_replicas => {
             Reason::BelowMinimum
         }
-        (Ordering::Greater, _) => {
-            if current == 0 {
-                Reason::Wake
-            } else {
-                Reason::ScaleUp
-            }
-        }
+        (Ordering::Greater, _) if current == 0 => Reason::Wake,
+        (Ordering::Greater, _) => Reason::ScaleUp,
         (Ordering::Less, _) if current > settings.max_replicas && desired == settings.max_replicas => {
             Reason::AboveMaximum
         }
-        (Ordering::Less, _) => {
-            if desired == 0 {
-                Reason::ScaleToZero
-            } else {
-                Reason::ScaleDown
-            }
-        }
+        (Ordering::Less, _) if desired == 0 => Reason::ScaleToZero,
+        (Ordering::Less, _) => Reason::ScaleDown,
         // There were more or fewer in what was told until now.
         (
             Ordering::Equal,

@@ -156,6 +156,23 @@ impl World {
         decision
     }
 
+    /// Records that are not finished.
+    fn left(&self) -> f64 {
+        self.partitions.iter().map(|(came, done)| came - done).sum()
+    }
+
+    /// The same as [`World::run`], while nobody knows how far the topic is.
+    fn run_unknown(&mut self, looks: usize, input: f64) -> Vec<Decision> {
+        (0..looks)
+            .map(|_| {
+                self.pass(input);
+                let mut signals = self.signals();
+                signals.lanes[0].partitions = Signal::Unknown { why: "no broker answers".to_owned() };
+                self.decide_by(&signals)
+            })
+            .collect()
+    }
+
     /// Decides once for each ten seconds.
     fn run(&mut self, looks: usize, input: f64) -> Vec<Decision> {
         (0..looks)

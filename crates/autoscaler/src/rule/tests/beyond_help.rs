@@ -54,7 +54,7 @@ fn a_provider_that_takes_no_more_stops_steps_up_after_one_that_brought_nothing()
     // It has room again: more is done by those there are, and then by more.
     world.provider = f64::INFINITY;
     world.run(40, 1500.0);
-    let left: f64 = world.partitions.iter().map(|(came, done)| came - done).sum();
+    let left = world.left();
     assert!(left < 1.0, "{left}");
 }
 
@@ -123,7 +123,7 @@ fn check_collapse(part: f64, start_looks: u32) {
     assert!(last.text.contains("no further step up"), "{}", last.text);
     world.provider = f64::INFINITY;
     world.run(40, 1500.0);
-    let left: f64 = world.partitions.iter().map(|(came, done)| came - done).sum();
+    let left = world.left();
     assert!(left < 1.0, "{left} are left after {part}");
 }
 

@@ -21,7 +21,7 @@ fn a_backlog_is_gone_within_the_time_asked_for_once_its_replicas_are_there() {
     let first = world.run(1, 1000.0).remove(0);
     assert_eq!((first.reason, first.to_apply()), (Reason::ScaleUp, Some(12)), "{}", first.text);
     world.run(12, 1000.0);
-    let left: f64 = world.partitions.iter().map(|(came, done)| came - done).sum();
+    let left = world.left();
     assert!(left < 1.0, "{left}");
 }
 

@@ -24,20 +24,10 @@ fn unknown_topics_hold_the_count_and_then_fall_back_to_what_is_declared_or_more(
     world.settings.fallback = Some(5);
     world.run(40, 100.0);
     assert_eq!(world.replicas, 1);
-    let mut unknown = |looks| {
-        let mut decisions = Vec::new();
-        for _ in 0..looks {
-            world.pass(100.0);
-            let mut signals = world.signals();
-            signals.lanes[0].partitions = Signal::Unknown { why: "no broker answers".to_owned() };
-            decisions.push(world.decide_by(&signals));
-        }
-        decisions
-    };
-    let decisions = unknown(30);
+    let decisions = world.run_unknown(30, 100.0);
     assert_eq!(reasons(&decisions), [Reason::SignalUnknown]);
     assert_eq!(decisions[0].text, "1 replica stays: how far topic sms.requests is is unknown: no broker answers.");
-    let decisions = unknown(20);
+    let decisions = world.run_unknown(20, 100.0);
     assert_eq!(reasons(&decisions), [Reason::Fallback, Reason::SignalUnknown]);
     assert_eq!(decisions[0].to_apply(), Some(5));
 }
@@ -191,20 +181,10 @@ fn a_clock_that_was_set_back_puts_off_no_fallback_by_more_than_its_time() {
     let mut world = World::new(12, 3, 1000.0);
     world.settings.fallback = Some(5);
     world.settings.min_replicas = 3;
-    let unknown = |world: &mut World, looks| {
-        let mut decisions = Vec::new();
-        for _ in 0..looks {
-            world.pass(100.0);
-            let mut signals = world.signals();
-            signals.lanes[0].partitions = Signal::Unknown { why: "no broker answers".to_owned() };
-            decisions.push(world.decide_by(&signals));
-        }
-        decisions
-    };
     world.run(360, 100.0);
-    unknown(&mut world, 1);
+    world.run_unknown(1, 100.0);
     world.now -= SignedDuration::from_hours(1);
-    assert_eq!(steps(&unknown(&mut world, 31)), [5]);
+    assert_eq!(steps(&world.run_unknown(31, 100.0)), [5]);
 }
 
 #[test]
