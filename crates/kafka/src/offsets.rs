@@ -8,7 +8,9 @@ use std::{
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
-    topic_partition_list::Offset,
+    error::{KafkaError, KafkaResult},
+    topic_partition_list::{Offset, TopicPartitionList},
+    types::RDKafkaErrorCode,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +29,8 @@ const AT_ONCE: usize = 32;
 /// For how long a group that has finished everything counts as such while nothing is written to its partitions. Only who
 /// resets its offsets can make that untrue.
 const IDLE: Duration = Duration::from_mins(1);
+/// After that a coordinator that is not ready is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// A group that was not asked for that long is not asked for any more.
 const UNASKED: Duration = Duration::from_mins(2);
 
@@ -130,12 +134,12 @@ impl Groups {
         partitions: &[(String, i32)],
         timeout: Duration,
     ) -> Result<BTreeMap<(String, i32), i64>, Error> {
-        let failed = |error: rdkafka::error::KafkaError| Error::Call { call: CALL, reason: error.to_string() };
+        let failed = |error: KafkaError| Error::Call { call: CALL, reason: error.to_string() };
         let list = native::partition_list(partitions, Offset::Invalid, CALL)?;
         let reader = self.reader(group)?;
         // It has nothing to say but errors, which would pile up unheard while a broker is away.
         while reader.poll(Duration::ZERO).is_some() {}
-        let committed = reader.committed_offsets(list, timeout).map_err(failed)?;
+        let committed = settled(&reader, &list, timeout).map_err(failed)?;
         let mut offsets = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(failed)?;
@@ -159,6 +163,30 @@ impl Groups {
         drop(replaced);
         Ok(reader)
     }
+}
+
+/// What the group has committed, once its coordinator is settled: after a broker has started, or a group has moved to another
+/// one, that one still refuses. librdkafka then looks for the coordinator anew, but leaves it to us to ask it.
+fn settled(reader: &BaseConsumer, list: &TopicPartitionList, timeout: Duration) -> KafkaResult<TopicPartitionList> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match reader.committed_offsets(list.clone(), left) {
+            Err(error) if is_unsettled(&error) && left > AGAIN => std::thread::sleep(AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+fn is_unsettled(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// Groups that had finished everything, with what was found of them and when.
