@@ -129,9 +129,9 @@ pub struct Terms {
     pub need_of_backlog: f64,
     /// What the pause of a step needs: input · pause ÷ drain within.
     pub need_of_pause: f64,
-    /// What the input needs: input ÷ utilization.
+    /// What the input needs, of the partitions that more replicas can help.
     pub need_of_input: f64,
-    /// All three, of the partitions that more replicas can help.
+    /// All three ÷ utilization: replicas that do a little less than they did before are still enough.
     pub need: f64,
     /// What the provider takes at most, as declared or as measured.
     pub provider_limit: Option<f64>,

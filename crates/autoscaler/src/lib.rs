@@ -8,7 +8,7 @@
 //! replica does each second with all its slots taken:
 //!
 //! ```text
-//! need = backlog ÷ T + λ · pause ÷ T + λ ÷ utilization
+//! need = (backlog ÷ T + λ · pause ÷ T + λ) ÷ utilization
 //! n    = the smallest count whose fullest replica, with ⌈P ÷ n⌉ of P partitions, has a share of the need that is at most μ
 //! ```
 //!

@@ -86,7 +86,7 @@ impl Demand {
                 if partition.is_stuck() {
                     // It gets all that it can use, and that is all that it needs of its replica.
                     lane.need += done / settings.utilization;
-                    demand.of_input += done / settings.utilization;
+                    demand.of_input += done;
                     let (topic, waiting) = (topic.clone(), partition.waiting);
                     demand.findings.push(Finding::PartitionStuck { topic, partition: number, done, waiting });
                     continue;
@@ -99,7 +99,7 @@ impl Demand {
                     bare: input + of_backlog,
                     of_backlog,
                     of_pause: input * given.pause_seconds / within,
-                    of_input: input / settings.utilization,
+                    of_input: input,
                 });
             }
             helped.sort_by(|one, other| other.bare.total_cmp(&one.bare).then(one.number.cmp(&other.number)));
@@ -109,7 +109,7 @@ impl Demand {
                 demand.of_backlog += partition.of_backlog;
                 demand.of_pause += partition.of_pause;
                 demand.of_input += partition.of_input;
-                lane.need += partition.of_backlog + partition.of_pause + partition.of_input;
+                lane.need += (partition.of_backlog + partition.of_pause + partition.of_input) / settings.utilization;
             }
             demand.lanes.push(lane);
         }
@@ -119,6 +119,12 @@ impl Demand {
     /// All of it, of the partitions that replicas can help.
     pub fn total(&self) -> f64 {
         self.lanes.iter().map(|lane| lane.need).sum()
+    }
+
+    /// Which part of it the backlog needs.
+    pub fn part_of_backlog(&self) -> f64 {
+        let all = self.of_backlog + self.of_pause + self.of_input;
+        if all > 0.0 { self.of_backlog / all } else { 0.0 }
     }
 
     /// What the fullest of so many replicas has to do when everything is multiplied by `scale`.
@@ -151,7 +157,7 @@ impl Demand {
     fn beside(&self, lane: &LaneDemand, replicas: u32, scale: f64) -> f64 {
         let others = f64::from(partitions_of_fullest(lane.partitions, replicas) - 1) * lane.others;
         let lanes: f64 = self.lanes.iter().map(|lane| lane.share(replicas)).sum();
-        (others + lanes - lane.share(replicas)) * scale
+        (others + (lanes - lane.share(replicas))) * scale
     }
 
     /// The smallest count, not below `fewest`, that gives the fullest member no more partitions than `replicas` do.
@@ -241,15 +247,15 @@ mod tests {
         let demand = demand(&vec![partition(100.0, 6000.0, 0); 12], 1000.0, 12);
         assert!((demand.of_backlog - 600.0).abs() < 1e-9);
         assert!((demand.of_pause - 30.0).abs() < 1e-9);
-        assert!((demand.of_input - 1500.0).abs() < 1e-9);
-        assert!((demand.total() - 2130.0).abs() < 1e-9);
+        assert!((demand.of_input - 1200.0).abs() < 1e-9);
+        assert!((demand.total() - 1830.0 / 0.8).abs() < 1e-9);
     }
 
     #[test]
     fn the_smallest_count_is_chosen_whose_fullest_replica_can_do_its_share() {
-        let demand = demand(&vec![partition(100.0, 0.0, 0); 12], 510.0, 12);
-        // 1,530 per second: 3 replicas have 510 each.
-        assert_eq!(demand.smallest(1, 12, 511.0, 1.0), Some(3));
+        let demand = demand(&vec![partition(100.0, 0.0, 0); 12], 513.0, 12);
+        // 1,538 per second: 3 replicas have 513 each.
+        assert_eq!(demand.smallest(1, 12, 513.0, 1.0), Some(3));
         // 5 are no better than 4, whose fullest has 3 of 12.
         assert_eq!(demand.smallest(1, 12, 300.0, 1.0), Some(6));
         assert_eq!(demand.smallest(5, 12, 2000.0, 1.0), Some(5));

@@ -166,9 +166,7 @@ fn weigh(
     let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current: from };
     let (mut count, mut bound) = formula.count(1.0);
     let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
-    let need = demand.total();
-    let of_input = if need > 0.0 { 1.0 - demand.of_backlog / need } else { 1.0 };
-    let (mut for_input, _) = formula.count(ROOM_TO_SCALE_IN * of_input);
+    let (mut for_input, _) = formula.count(ROOM_TO_SCALE_IN * (1.0 - demand.part_of_backlog()));
     if capacity.is_below_usual() && count > current.max(1) * 2 {
         // More is needed because replicas do less than usual: whether more of them help is to be seen first.
         count = demand.aligned(current.max(1) * 2, range.0);

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Within which time a backlog is to be gone, once the replicas that it needs are ready.
     #[serde(with = "friendly")]
     pub drain_within: Duration,
-    /// Which part of their capacity replicas should use while nothing waits, above 0 and up to 1.
+    /// Which part of their capacity replicas are planned to use, above 0 and up to 1.
     #[serde(default = "default_utilization")]
     pub utilization: f64,
     /// How often the rule is asked. A signal that is older than three of these is stale.

@@ -80,8 +80,8 @@ fn headline(decision: &Decision, held: Option<&str>) -> String {
 fn formula(terms: &Terms, recommended: Option<u32>, bound: Option<Bound>) -> String {
     let count = recommended.unwrap_or(0);
     let mut text = format!(
-        "{} records wait and {} come each second; to be done within {} s that needs {} + {} for a pause of {:.1} s + {} at \
-         {:.0} % use = {} per second",
+        "{} records wait and {} come each second; to be done within {} s that needs {} + {} for a pause of {:.1} s + {} = \
+         {} per second, {} at {:.0} % use",
         number(terms.waiting),
         number(terms.input),
         number(terms.drain_within_seconds),
@@ -89,8 +89,9 @@ fn formula(terms: &Terms, recommended: Option<u32>, bound: Option<Bound>) -> Str
         number(terms.need_of_pause),
         terms.pause_seconds,
         number(terms.need_of_input),
-        terms.utilization * 100.0,
+        number(terms.need_of_backlog + terms.need_of_pause + terms.need_of_input),
         number(terms.need),
+        terms.utilization * 100.0,
     );
     // A string takes everything that is written to it.
     let _ = write!(text, "; one replica does {}", number(terms.capacity));

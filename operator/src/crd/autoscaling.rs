@@ -28,7 +28,7 @@ pub struct ProcessorAutoscaling {
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("scaleDownAfter must be a whole number with a unit s, m or h, such as 5m"))]
     #[schemars(length(max = 10))]
     pub scale_down_after: String,
-    /// How much of their capacity processors should use while nothing waits, in percent.
+    /// How much of their capacity processors are planned to use, in percent: what is left is for those that do less than before.
     #[serde(default = "default_utilization_percent")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 100").message("utilizationPercent must be from 1 to 100"))]
     pub utilization_percent: i32,

@@ -81,7 +81,7 @@ const TERMS: [Term; 23] = [
     ("need_of_pause_records_per_second", "Part of the need: what comes during the pause of a step", |decision| {
         Some(decision.terms.as_ref()?.need_of_pause)
     }),
-    ("need_of_input_records_per_second", "Part of the need: what comes, at the wanted use", |decision| {
+    ("need_of_input_records_per_second", "Part of the need: what comes", |decision| {
         Some(decision.terms.as_ref()?.need_of_input)
     }),
     ("capacity_records_per_second", "What one processor does with all its slots taken", |decision| {

@@ -26,6 +26,20 @@ fn a_backlog_is_gone_within_the_time_asked_for_once_its_replicas_are_there() {
 }
 
 #[test]
+fn a_backlog_is_gone_in_time_though_replicas_do_a_little_less_than_before() {
+    let mut world = World::new(12, 3, 1000.0);
+    world.run(30, 300.0);
+    for partition in &mut world.partitions {
+        partition.0 += 55_000.0;
+    }
+    world.run(1, 300.0);
+    world.capacity *= 0.91;
+    world.run(12, 300.0);
+    let left = world.left();
+    assert!(left < 1.0, "{left}");
+}
+
+#[test]
 fn replicas_go_by_half_at_most_after_fewer_were_enough_for_long_enough() {
     let mut world = World::new(12, 12, 1000.0);
     let decisions = world.run(31, 1000.0);

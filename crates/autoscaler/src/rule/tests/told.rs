@@ -28,8 +28,8 @@ fn a_decision_tells_its_formula_in_words_and_numbers() {
     assert_eq!(
         decision.text,
         "2 → 3 replicas: more are needed. 0.0 records wait and 2,000 come each second; to be done within 120 s that needs \
-         0.0 + 50 for a pause of 3.0 s + 2,223 at 90 % use = 2,273 per second; one replica does 1,000, so 3 replicas with 4 \
-         of 12 partitions at most has 758."
+         0.0 + 50 for a pause of 3.0 s + 2,000 = 2,050 per second, 2,278 at 90 % use; one replica does 1,000, so 3 replicas \
+         with 4 of 12 partitions at most has 759."
     );
 }
 
