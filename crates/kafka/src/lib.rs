@@ -69,6 +69,16 @@ pub enum Error {
         /// What the broker or the client library said.
         reason: String,
     },
+    /// A topic has fewer partitions than was thought.
+    #[error("Kafka call {call} failed: topic {topic:?} has no partition {partition}")]
+    UnknownPartition {
+        /// The admin call by its protocol name.
+        call: &'static str,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
     /// Our user has no right to do that.
     #[error("Kafka does not allow us {call} for {name:?}: {reason}")]
     NotAllowed {

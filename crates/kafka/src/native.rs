@@ -42,6 +42,8 @@ pub(crate) use configs::{alter_configs, describe_configs};
 
 pub(crate) type Client = AdminClient<DefaultClientContext>;
 
+const LIST_OFFSETS: &str = "ListOffsets";
+
 /// A topic as the broker tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDescription {
@@ -198,6 +200,10 @@ fn checked(element: &rd_kafka_topic_partition_t, call: &'static str) -> Result<(
         return Ok((place(element), element.offset));
     }
     let code = RDKafkaErrorCode::from(element.err);
+    if code == RDKafkaErrorCode::UnknownPartition {
+        let (topic, partition) = place(element);
+        return Err(Error::UnknownPartition { call, topic, partition });
+    }
     Err(Error::refused(call, place(element).0, code, code.to_string()))
 }
 
@@ -209,13 +215,28 @@ pub(crate) fn list_offsets(
     mark: Offset,
     timeout: Duration,
 ) -> Result<BTreeMap<(String, i32), i64>, Error> {
-    const NAME: &str = "ListOffsets";
-    let wanted = partition_list(partitions, mark, NAME)?;
+    let wanted = partition_list(partitions, mark, LIST_OFFSETS)?;
+    match list_offsets_of(client, &wanted, timeout) {
+        Err(Error::UnknownPartition { topic, .. }) => {
+            // The client asked no broker: it went by what it knew of the topic, which may have grown since.
+            let fetched = client.inner().fetch_metadata(Some(&topic), timeout);
+            fetched.map_err(|error| Error::Call { call: "Metadata", reason: error.to_string() })?;
+            list_offsets_of(client, &wanted, timeout)
+        }
+        listed => listed,
+    }
+}
+
+fn list_offsets_of(
+    client: &Client,
+    wanted: &TopicPartitionList,
+    timeout: Duration,
+) -> Result<BTreeMap<(String, i32), i64>, Error> {
     // SAFETY: the list is ours and copied by the call; results are copied out while `answer` lives.
     unsafe {
         let answer = call(
             client,
-            NAME,
+            LIST_OFFSETS,
             rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
             timeout,
             |native, options, queue| {
@@ -225,7 +246,7 @@ pub(crate) fn list_offsets(
         let mut count = 0;
         let infos = rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(answer.0), &raw mut count);
         (0..count)
-            .map(|index| checked(&*rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index)), NAME))
+            .map(|index| checked(&*rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index)), LIST_OFFSETS))
             .collect()
     }
 }

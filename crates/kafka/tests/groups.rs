@@ -12,15 +12,39 @@ const GROUPS: usize = 150;
 /// The threads of so many clients, and of this process.
 const THREADS_AT_MOST: usize = 64 * 5 + 32 * 5 + 80;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_group_is_told_of_however_many_there_are_and_the_threads_stay_bounded() {
+/// A broker with a topic of one partition, and the folder that it needs.
+async fn broker() -> (Kafka, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let binaries = KafkaBinaries::install(&Cache::of_this_machine().expect("a cache"), &Silent).expect("Kafka");
     let settings = KafkaSettings { folder: folder.path(), port: None, tuning: JavaTuning::QuickStart };
     let kafka = Kafka::start(&binaries, &settings).expect("the broker starts");
-    let admin = Admin::new(&Settings::plaintext(kafka.bootstrap_servers()), "tests").expect("usable settings");
     let topic = NewTopic { name: "t".to_owned(), partitions: 1, replication_factor: 1, config: BTreeMap::new() };
-    admin.create_topics(&[topic]).await.expect("the topic is created");
+    admin(&kafka).create_topics(&[topic]).await.expect("the topic is created");
+    (kafka, folder)
+}
+
+fn admin(kafka: &Kafka) -> Admin {
+    Admin::new(&Settings::plaintext(kafka.bootstrap_servers()), "tests").expect("usable settings")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_partitions_of_a_topic_that_somebody_else_has_grown_are_told_of_at_once() {
+    let (kafka, _folder) = broker().await;
+    let asks = admin(&kafka);
+    let ask = async |partitions: i32| {
+        asks.offsets("group".to_owned(), (0..partitions).map(|number| ("t".to_owned(), number)).collect()).await
+    };
+    assert_eq!(ask(1).await.expect("an answer").len(), 1);
+    let refused = ask(3).await.expect_err("it has one");
+    assert_eq!(refused.to_string(), r#"Kafka call ListOffsets failed: topic "t" has no partition 1"#);
+    admin(&kafka).grow_topic("t", 3).await.expect("the topic grows");
+    assert_eq!(ask(3).await.expect("an answer").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_group_is_told_of_however_many_there_are_and_the_threads_stay_bounded() {
+    let (kafka, _folder) = broker().await;
+    let admin = admin(&kafka);
     let ask = || {
         let asked = (0..GROUPS).map(|number| admin.offsets(format!("group-{number}"), vec![("t".to_owned(), 0)]));
         futures::future::join_all(asked)

@@ -225,7 +225,11 @@ fn topics_ready(findings: &Findings) -> Finding {
                 Problem::Kafka(kafka::Error::Login { .. }) => reasons::KAFKA_LOGIN_FAILED,
                 Problem::Kafka(kafka::Error::Tls { .. }) => reasons::KAFKA_TLS_FAILED,
                 Problem::Kafka(kafka::Error::Call { .. }) => reasons::KAFKA_UNREACHABLE,
-                Problem::Kafka(kafka::Error::Topic { .. } | kafka::Error::NotAllowed { .. }) => reasons::TOPIC_REFUSED,
+                Problem::Kafka(
+                    kafka::Error::Topic { .. }
+                    | kafka::Error::NotAllowed { .. }
+                    | kafka::Error::UnknownPartition { .. },
+                ) => reasons::TOPIC_REFUSED,
                 Problem::Refused(differences) => differences.first().map_or(reasons::TOPICS_DIFFER, Difference::reason),
                 Problem::OwnedByAnother { .. } => reasons::TOPIC_OWNED_BY_ANOTHER,
                 Problem::Pending => reasons::TOPICS_PENDING,
