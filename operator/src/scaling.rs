@@ -141,7 +141,7 @@ impl Scaling {
         told: Vec<(String, Result<Load, String>)>,
     ) -> Option<Vec<Processor>> {
         let seen = self.with(pipeline, |scaled| scaled.loads.see(now, told))?;
-        Some(seen.into_iter().map(|(pod, load)| Processor { pod, load, cpu: None }).collect())
+        Some(seen.into_iter().map(|(pod, load)| Processor { pod, load }).collect())
     }
 
     fn group(

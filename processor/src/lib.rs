@@ -15,6 +15,7 @@ pub mod record;
 pub mod sms_api;
 
 mod backoff;
+mod cpu;
 mod duration;
 mod offsets;
 mod outage;

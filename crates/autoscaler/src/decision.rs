@@ -137,7 +137,8 @@ pub struct Terms {
     pub provider_limit: Option<f64>,
     /// What one replica does with all its slots taken.
     pub capacity: f64,
-    /// Which part of their slots the replicas use, from 0 to 1; none while none is known.
+    /// Which part of their slots, or of their CPU time where that is more, the replicas use, from 0 to 1; none while none is
+    /// known.
     pub busy: Option<f64>,
     /// Partitions of the topic that has most of them.
     pub partitions: u32,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::Load;
+use contract::{CpuLoad, Load};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,7 @@ pub struct PodSums {
     failed: u64,
     busy_seconds: f64,
     throttled_seconds: f64,
+    cpu: Option<CpuLoad>,
 }
 
 /// What a pod did between two looks.
@@ -131,8 +132,7 @@ pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_c
     seen.done_now = is_rate_known.then_some(done_now);
     for (pod, load) in &loads {
         let sums = sums(load);
-        let cpu = signals.processors.iter().find(|processor| processor.pod == *pod).and_then(|processor| processor.cpu);
-        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, cpu, &seen));
+        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, &seen));
         let rates = rates.map(|rates| PodRates { waits_everywhere: rates.waits_everywhere && is_calm, ..rates });
         seen.rates.extend(rates.map(|rates| ((*pod).to_owned(), rates)));
         seen.pods.insert((*pod).to_owned(), sums);
@@ -228,10 +228,11 @@ fn sums(load: &Load) -> PodSums {
         busy_seconds: lanes().map(|lane| lane.busy_seconds).sum(),
         // Lanes wait for one limit at the same time.
         throttled_seconds: lanes().map(|lane| lane.throttled_seconds).fold(0.0, f64::max),
+        cpu: load.cpu,
     }
 }
 
-fn rates(before: &PodSums, after: &PodSums, load: &Load, cpu: Option<f64>, seen: &Seen) -> Option<PodRates> {
+fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen) -> Option<PodRates> {
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     // Another process of the same pod counts from zero.
     let goes_on = seconds > 0.0 && before.since == after.since && before.processed <= after.processed;
@@ -240,6 +241,12 @@ fn rates(before: &PodSums, after: &PodSums, load: &Load, cpu: Option<f64>, seen:
     }
     let part = |before: f64, after: f64| ((after - before) / seconds).max(0.0);
     let slots = part(before.busy_seconds, after.busy_seconds) / f64::from(load.max_in_flight);
+    let cpu = match (before.cpu, after.cpu) {
+        (Some(before), Some(after)) if after.available > 0.0 => {
+            part(before.used_seconds, after.used_seconds) / after.available
+        }
+        _ => 0.0,
+    };
     let own = load.lanes.iter().flat_map(|lane| {
         lane.partitions.iter().filter_map(|read| seen.partitions.get(&lane.topic)?.get(&read.partition))
     });
@@ -249,7 +256,7 @@ fn rates(before: &PodSums, after: &PodSums, load: &Load, cpu: Option<f64>, seen:
         seconds,
         processed: (after.processed - before.processed) as f64 / seconds,
         failed: after.failed.saturating_sub(before.failed) as f64 / seconds,
-        busy: slots.max(cpu.unwrap_or(0.0)).clamp(0.0, 1.0),
+        busy: slots.max(cpu).clamp(0.0, 1.0),
         throttled: part(before.throttled_seconds, after.throttled_seconds).min(1.0),
         waits_everywhere: !active.is_empty() && active.iter().all(|partition| partition.waits()),
         has_several: active.len() > 1,

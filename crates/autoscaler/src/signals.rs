@@ -151,8 +151,6 @@ pub struct Processor {
     pub pod: String,
     /// What it tells of itself.
     pub load: Signal<Load>,
-    /// Which part of the CPU time that it may use it uses, from 0 to 1; none where nobody measures.
-    pub cpu: Option<f64>,
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub use claims::{Claim, ClaimOutcome, ClaimResult, ClaimResults, Claims};
 pub use dead_letter::FailedMessage;
 pub use delivery_report::{DeliveryReport, DeliveryStatus};
 pub use delivery_reports::{DeliveryReports, ReportOutcome, ReportResult, ReportResults};
-pub use load::{LaneLoad, Load, PartitionLoad};
+pub use load::{CpuLoad, LaneLoad, Load, PartitionLoad};
 pub use sms_requested::{SmsRequested, SmsRequestedV1};
 
 /// How many reports or claims one request may carry.

@@ -12,8 +12,20 @@ pub struct Load {
     pub since: Timestamp,
     /// How many messages are in work at once at most.
     pub max_in_flight: u32,
+    /// Its CPU time; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuLoad>,
     /// One for each priority, the most urgent one first.
     pub lanes: Vec<LaneLoad>,
+}
+
+/// The CPU time of one processor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CpuLoad {
+    /// Sum: seconds of CPU time that it has used.
+    pub used_seconds: f64,
+    /// How many CPUs it may use at once, such as 0.5.
+    pub available: f64,
 }
 
 /// The part of one priority.
@@ -57,5 +69,12 @@ mod tests {
         let golden = include_str!("../golden/load.json").trim_end();
         let decoded: Load = serde_json::from_str(golden).expect("golden load decodes");
         assert_eq!(serde_json::to_string(&decoded).expect("load encodes"), golden);
+    }
+
+    #[test]
+    fn a_processor_that_does_not_know_its_cpu_time_tells_the_rest() {
+        let text = r#"{"at":"2026-11-24T14:20:00Z","since":"2026-11-24T14:00:00Z","max_in_flight":4000,"lanes":[]}"#;
+        let decoded: Load = serde_json::from_str(text).expect("it decodes");
+        assert_eq!((decoded.cpu, serde_json::to_string(&decoded).expect("load encodes").as_str()), (None, text));
     }
 }

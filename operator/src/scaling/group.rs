@@ -139,8 +139,8 @@ mod tests {
             oldest_unfinished_seconds: None,
             partitions: partitions.iter().map(partition).collect(),
         };
-        let load = Load { at: at(0), since: at(0), max_in_flight: 1, lanes: vec![lane] };
-        Processor { pod: pod.to_owned(), load: Signal::Known { at: at(8), value: load }, cpu: None }
+        let load = Load { at: at(0), since: at(0), max_in_flight: 1, cpu: None, lanes: vec![lane] };
+        Processor { pod: pod.to_owned(), load: Signal::Known { at: at(8), value: load } }
     }
 
     #[track_caller]
@@ -172,7 +172,7 @@ mod tests {
 
     fn silent(pod: &str) -> Processor {
         let load = Signal::Unknown { why: "no answer".to_owned() };
-        Processor { pod: pod.to_owned(), load, cpu: None }
+        Processor { pod: pod.to_owned(), load }
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod tests {
     }
 
     fn seen(loads: &mut Loads, now: i64, bears: i64) -> Option<Timestamp> {
-        let load = Load { at: at(bears), since: at(0), max_in_flight: 1, lanes: Vec::new() };
+        let load = Load { at: at(bears), since: at(0), max_in_flight: 1, cpu: None, lanes: Vec::new() };
         match loads.see(at(now), vec![("a".to_owned(), Ok(load))]).pop() {
             Some((_, Signal::Known { at, .. })) => Some(at),
             Some((_, Signal::Unknown { .. })) | None => None,

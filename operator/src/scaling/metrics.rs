@@ -87,7 +87,9 @@ const TERMS: [Term; 23] = [
     ("capacity_records_per_second", "What one processor does with all its slots taken", |decision| {
         Some(decision.terms.as_ref()?.capacity)
     }),
-    ("busy_ratio", "Which part of their slots processors use", |decision| decision.terms.as_ref()?.busy),
+    ("busy_ratio", "Which part of their slots, or of their CPU time where that is more, processors use", |decision| {
+        decision.terms.as_ref()?.busy
+    }),
     ("pause_seconds", "For how long a step stops the group, as measured", |decision| {
         Some(decision.terms.as_ref()?.pause_seconds)
     }),

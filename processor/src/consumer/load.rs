@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use contract::{LaneLoad, Load, PartitionLoad};
+use contract::{CpuLoad, LaneLoad, Load, PartitionLoad};
 use jiff::Timestamp;
 
 use super::{
@@ -79,6 +79,7 @@ impl Meter {
         &self,
         at: Timestamp,
         max_in_flight: usize,
+        cpu: Option<CpuLoad>,
         lanes: &Lanes,
         running: [usize; Lane::ALL.len()],
         partitions: &[(Partition, Progress)],
@@ -102,6 +103,7 @@ impl Meter {
             at,
             since: self.since,
             max_in_flight: u32::try_from(max_in_flight).unwrap_or(u32::MAX),
+            cpu,
             lanes: Lane::ALL.map(lane_load).into(),
         }
     }
@@ -137,7 +139,7 @@ mod tests {
             (Partition { lane: Lane::Normal, number: 3 }, progress(None, put_at(97))),
             (Partition { lane: Lane::Low, number: 0 }, progress(Some(1), None)),
         ];
-        let load = meter.report(Timestamp::from_second(100).expect("a time"), 50, &lanes, [0, 4, 1], &partitions);
+        let load = meter.report(Timestamp::from_second(100).expect("a time"), 50, None, &lanes, [0, 4, 1], &partitions);
 
         assert_eq!((load.since, load.max_in_flight), (since, 50));
         let busy: Vec<_> = load.lanes.iter().map(|lane| lane.busy_seconds).collect();

@@ -25,7 +25,10 @@ use super::{
     member::{Member, Started, Taking},
     work::Running,
 };
-use crate::record::{Origin, Record};
+use crate::{
+    cpu,
+    record::{Origin, Record},
+};
 
 /// How long a poll may wait while tasks run: their ends are noticed this late at most.
 const BUSY_POLL: Duration = Duration::from_millis(10);
@@ -171,7 +174,7 @@ where
     fn report_load(&self, member: &Member, meter: &mut Meter) {
         let Settings { max_in_flight, lanes, .. } = &self.settings;
         let running = member.doing().running;
-        let load = meter.report(Timestamp::now(), *max_in_flight, lanes, running, &member.progress());
+        let load = meter.report(Timestamp::now(), *max_in_flight, cpu::load(), lanes, running, &member.progress());
         self.outside.load.send_replace(Some(load));
     }
 

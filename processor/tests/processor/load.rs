@@ -30,6 +30,8 @@ async fn the_load_report_tells_what_each_lane_has_done_and_how_far_its_partition
     processor.stop().await;
 
     assert_eq!(load.max_in_flight, 40);
+    let cpu = load.cpu.expect("Linux tells");
+    assert!(cpu.used_seconds > 0.0 && cpu.available > 0.0, "{cpu:?}");
     let names: Vec<_> = load.lanes.iter().map(|lane| lane.topic.as_str()).collect();
     assert_eq!(names, [&topics.high_priority, &topics.requests, &topics.low_priority]);
     for lane in &load.lanes {

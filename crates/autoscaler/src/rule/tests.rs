@@ -7,7 +7,7 @@ mod unknown;
 
 use std::time::Duration;
 
-use contract::{LaneLoad, Load, PartitionLoad};
+use contract::{CpuLoad, LaneLoad, Load, PartitionLoad};
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -35,8 +35,10 @@ struct World {
     capacity: f64,
     /// What the provider takes from all replicas together.
     provider: f64,
-    /// Of each pod: records done and slot seconds.
+    /// Of each pod: records done and seconds at its full capacity.
     pods: Vec<(f64, f64)>,
+    /// Which part of its slots, and of its one CPU, a pod uses at its full capacity.
+    full_use: (f64, f64),
     since: Timestamp,
 }
 
@@ -55,6 +57,7 @@ impl World {
             capacity,
             provider: f64::INFINITY,
             pods: vec![(0.0, 0.0); 12],
+            full_use: (1.0, 0.1),
             since: Timestamp::UNIX_EPOCH,
         }
     }
@@ -81,9 +84,8 @@ impl World {
                 let partition = &mut self.partitions[number];
                 partition.1 += if waiting > 0.0 { done * (partition.0 - partition.1) / waiting } else { 0.0 };
             }
-            let slots = f64::from(self.settings.max_in_flight);
             self.pods[replica].0 += done;
-            self.pods[replica].1 += 10.0 * slots * (done / can).min(1.0);
+            self.pods[replica].1 += 10.0 * (done / can).min(1.0);
         }
     }
 
@@ -104,7 +106,6 @@ impl World {
         let processors = (0..self.running as usize).map(|replica| Processor {
             pod: format!("processor-{replica}"),
             load: Signal::Known { at, value: self.load(replica) },
-            cpu: None,
         });
         let starting = self.replicas.saturating_sub(self.running);
         let pods = Pods { ready: self.running, starting, ..Pods::default() };
@@ -127,18 +128,25 @@ impl World {
             position: Some(self.partitions[number].1 as i64),
             finished_beyond: 0,
         });
-        let (processed, busy_seconds) = self.pods[replica];
+        let (processed, full_seconds) = self.pods[replica];
+        let slots = f64::from(self.settings.max_in_flight);
         let lane = LaneLoad {
             topic: TOPIC.to_owned(),
             processed: processed as u64,
             failed: 0,
-            busy_seconds,
+            busy_seconds: full_seconds * self.full_use.0 * slots,
             in_flight: 0,
             throttled_seconds: 0.0,
             oldest_unfinished_seconds: None,
             partitions: partitions.collect(),
         };
-        Load { at: self.now, since: self.since, max_in_flight: self.settings.max_in_flight, lanes: vec![lane] }
+        Load {
+            at: self.now,
+            since: self.since,
+            max_in_flight: self.settings.max_in_flight,
+            cpu: Some(CpuLoad { used_seconds: full_seconds * self.full_use.1, available: 1.0 }),
+            lanes: vec![lane],
+        }
     }
 
     /// Decides by these signals, and carries it out at once.

@@ -20,6 +20,8 @@ pub struct Pod {
     pub busy_seconds: f64,
     pub throttled_seconds: f64,
     pub in_flight: u32,
+    /// For how many seconds it has used all of its CPU time.
+    pub cpu_seconds: f64,
     /// Which part of its CPU time it uses, averaged.
     pub cpu: f64,
 }
@@ -38,6 +40,7 @@ pub enum State {
 impl Pod {
     /// It uses this part of its CPU time for a second.
     pub fn use_cpu(&mut self, part: f64) {
+        self.cpu_seconds += part.min(1.0);
         self.cpu += (part.min(1.0) - self.cpu) / CPU_SECONDS;
     }
 }
@@ -61,6 +64,7 @@ impl World<'_> {
                 busy_seconds: 0.0,
                 throttled_seconds: 0.0,
                 in_flight: 0,
+                cpu_seconds: 0.0,
                 cpu: 0.0,
             });
             self.next_pod += 1;

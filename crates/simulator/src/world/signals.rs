@@ -1,7 +1,7 @@
 //! The world as the autoscaler is told of it.
 
 use autoscaler::{Group, GroupState, Lane, PartitionOffsets, Pods, Processor, Signal, Signals};
-use contract::{LaneLoad, Load, PartitionLoad};
+use contract::{CpuLoad, LaneLoad, Load, PartitionLoad};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{World, pods::State};
@@ -42,7 +42,6 @@ impl World<'_> {
         let processors = self.members.iter().map(|(pod, own)| Processor {
             pod: self.pods[*pod].number.to_string(),
             load: Signal::Known { at, value: self.load(*pod, own) },
-            cpu: None,
         });
         Signals {
             at,
@@ -77,6 +76,7 @@ impl World<'_> {
             at: time(self.second),
             since: time(pod.since),
             max_in_flight: self.scenario.settings.max_in_flight,
+            cpu: Some(CpuLoad { used_seconds: pod.cpu_seconds, available: 1.0 }),
             lanes: vec![lane],
         }
     }

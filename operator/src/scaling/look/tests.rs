@@ -96,7 +96,7 @@ async fn telling(partitions: &[i32], in_flight: u32) -> SocketAddr {
         partitions: partitions.iter().map(partition).collect(),
     };
     let (at, lanes) = (Timestamp::UNIX_EPOCH, vec![lane]);
-    let load = Load { at, since: at, max_in_flight: 10, lanes };
+    let load = Load { at, since: at, max_in_flight: 10, cpu: None, lanes };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it listens");
     let router = Router::new().route("/load", get(async move || Json(load)));

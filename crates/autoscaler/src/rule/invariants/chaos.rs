@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{LaneLoad, Load, PartitionLoad};
+use contract::{CpuLoad, LaneLoad, Load, PartitionLoad};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
@@ -156,8 +156,7 @@ impl Chaos {
                 Some(at) => Signal::Known { at, value: self.load(at, pod) },
                 None => Signal::Unknown { why: why() },
             };
-            let cpu = random.bool().then(|| random.f64());
-            processors.push(Processor { pod: format!("pod-{pod}"), load, cpu });
+            processors.push(Processor { pod: format!("pod-{pod}"), load });
         }
         Signals {
             at,
@@ -192,6 +191,7 @@ impl Chaos {
                 .collect(),
         };
         let lanes = self.lanes.iter().enumerate().map(lane).collect();
-        Load { at, since: Timestamp::UNIX_EPOCH, max_in_flight: 100, lanes }
+        let cpu = pod.is_multiple_of(2).then_some(CpuLoad { used_seconds: self.sums.1 / 70.0, available: 1.5 });
+        Load { at, since: Timestamp::UNIX_EPOCH, max_in_flight: 100, cpu, lanes }
     }
 }

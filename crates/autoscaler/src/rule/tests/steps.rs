@@ -26,6 +26,17 @@ fn a_backlog_is_gone_within_the_time_asked_for_once_its_replicas_are_there() {
 }
 
 #[test]
+fn what_a_replica_can_do_ends_where_its_cpu_does_however_many_slots_are_free() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.settings.first_guess = 2500.0;
+    world.full_use = (0.4, 1.0);
+    world.run(60, 900.0);
+    let decision = world.run(1, 900.0).remove(0);
+    let capacity = decision.terms.map(|terms| terms.capacity).expect("terms");
+    assert!((950.0..1050.0).contains(&capacity), "{}", decision.text);
+}
+
+#[test]
 fn a_backlog_is_gone_in_time_though_replicas_do_a_little_less_than_before() {
     let mut world = World::new(12, 3, 1000.0);
     world.run(30, 300.0);
