@@ -153,7 +153,7 @@ pub struct Simulate {
 
     /// The policy to play it through; may be given several times, and all are when it is absent: drain-slo, keda-lag (or
     /// keda-lag:LAG_THRESHOLD), keda-lag-tuned, numaflow, brandwatch, hpa-cpu (or hpa-cpu:PERCENT), fixed (or
-    /// fixed:REPLICAS), clairvoyant. drain-slo alone also tells its decisions.
+    /// fixed:REPLICAS), prompt, clairvoyant. drain-slo alone also tells its decisions.
     #[arg(long, value_name = "POLICY")]
     pub policy: Vec<PolicyName>,
 

@@ -8,6 +8,7 @@ mod hpa;
 mod hpa_cpu;
 mod keda_lag;
 mod numaflow;
+mod prompt;
 
 use std::{fmt, str::FromStr};
 
@@ -28,7 +29,7 @@ pub trait Policy {
 }
 
 /// The policies that can be named, with what a number behind the name means.
-pub const ALL: [(&str, &str); 8] = [
+pub const ALL: [(&str, &str); 9] = [
     ("drain-slo", "the rule of this autoscaler"),
     ("keda-lag", "KEDA's Kafka scaler and an HPA with its defaults, lagThreshold 10, or another as in keda-lag:5000"),
     ("keda-lag-tuned", "the same with half of what one replica does within drain_within as lagThreshold"),
@@ -36,6 +37,7 @@ pub const ALL: [(&str, &str); 8] = [
     ("brandwatch", "Brandwatch's kafka-pod-autoscaler, with drain_within as its SLA"),
     ("hpa-cpu", "a HorizontalPodAutoscaler on CPU at 70 %, or another target as in hpa-cpu:50"),
     ("fixed", "always the maximum, or another count as in fixed:3"),
+    ("prompt", "one who knows the input beforehand and lets nothing wait"),
     ("clairvoyant", "the cheapest plan of one who knows the whole trace beforehand"),
 ];
 
@@ -119,6 +121,7 @@ impl PolicyName {
             "numaflow" => Box::new(numaflow::Numaflow::new(settings)),
             "brandwatch" => Box::new(brandwatch::Brandwatch::new(settings)),
             "hpa-cpu" => Box::new(hpa_cpu::HpaCpu::new(settings, f64::from(self.number.unwrap_or(70)) / 100.0)),
+            "prompt" => Box::new(prompt::Prompt::new(scenario)),
             _ => Box::new(fixed::Fixed(self.number.unwrap_or(settings.max_replicas))),
         }
     }
