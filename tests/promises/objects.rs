@@ -8,7 +8,7 @@ use tests::{Cluster, Environment, eventually, unique};
 use crate::cluster::{Applied, LIMIT, create_database_secret};
 
 /// How soon a change by somebody else is undone.
-const DRIFT: Duration = Duration::from_secs(10);
+pub(crate) const DRIFT: Duration = Duration::from_secs(10);
 
 const AUTOSCALED: &str = include_str!("../../crds/examples/autoscaled.yaml");
 

@@ -1,10 +1,13 @@
-//! A Secret that a pipeline names is followed, whatever the pipeline is at.
+//! A Secret of a pipeline is followed, whatever the pipeline is at.
 
 use std::time::{Duration, Instant};
 
 use tests::{Node, eventually};
 
-use crate::cluster::{Applied, LIMIT};
+use crate::{
+    cluster::{Applied, LIMIT},
+    objects::DRIFT,
+};
 
 /// How soon a changed Secret has to be found in the pods' template.
 const FOLLOWED: Duration = Duration::from_secs(30);
@@ -40,15 +43,38 @@ async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_tem
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_deleted_under_a_ready_pipeline_is_made_anew_within_thirty_seconds() {
+async fn the_nodes_are_told_within_thirty_seconds_of_a_secret_whose_files_the_running_pods_follow() {
+    let (applied, _node) = ready().await;
+    let authentication = r#"{"spec":{"api":{"authentication":{"anonymous":null,
+        "apiKeysSecretRef":{"name":"notifications-api-keys","key":"keys.json"}}}}}"#;
+    let keys = r#"--from-literal=keys.json={"keys":[]}"#;
+    applied.cluster.kubectl(&["create", "secret", "generic", "notifications-api-keys", keys]);
+    applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", authentication]);
+    let template = || applied.cluster.kubectl(&["get", "deployment", "notifications-api", "-o", "yaml"]);
+    eventually("the API asks for keys", LIMIT, async || template().contains("notifications-api-keys").then_some(()))
+        .await;
+    applied.cluster.kubectl(&["rollout", "status", "deployment/notifications-api", "--timeout=30s"]);
+    let pods = |column: &str| applied.cluster.kubectl(&["get", "pods", "--no-headers", "-o", column]);
+    let names = || pods("custom-columns=:metadata.name");
+    let told = || pods(r"custom-columns=:metadata.annotations.smspipeline\.dev/secrets-changed-at");
+    let before = names();
+    assert!(told().lines().all(|annotation| annotation == "<none>"), "{}", told());
+
+    let changed = r#"{"stringData":{"keys.json":"{\"keys\": []}"}}"#;
+    applied.cluster.kubectl(&["patch", "secret", "notifications-api-keys", "--type=merge", "-p", changed]);
+    eventually("every pod is annotated", FOLLOWED, async || (!told().contains("<none>")).then_some(())).await;
+    assert_eq!(names(), before, "no pod is replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_deleted_under_a_ready_pipeline_is_made_anew_within_ten_seconds() {
     let (applied, _node) = ready().await;
     let name = "notifications-internal";
     let token =
         || applied.cluster.kubectl(&["get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.token}"]);
     let before = token();
     applied.cluster.kubectl(&["delete", "secret", name]);
-    let after =
-        eventually("there is another one", FOLLOWED, async || Some(token()).filter(|now| !now.is_empty())).await;
+    let after = eventually("there is another one", DRIFT, async || Some(token()).filter(|now| !now.is_empty())).await;
     assert_ne!(after, before);
 }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,8 +19,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use super::Context;
 use crate::crd::SmsPipeline;
 
-/// How often each Secret is looked at, in seconds; each second has its share of all.
-const INTERVAL: u64 = 20;
+/// How often each Secret is looked at, in seconds, when there are few and when there are many.
+const INTERVAL_OF_FEW: u64 = 8;
+const INTERVAL_OF_MANY: u64 = 20;
+/// From how many looks in a second on they are many.
+const LOOKS_OF_FEW: usize = 50;
 /// How many Secrets are asked for at once.
 const AT_ONCE: usize = 16;
 /// How long the API server may take to answer for one.
@@ -37,39 +40,69 @@ pub type Versions = BTreeMap<String, Option<String>>;
 
 /// What the last round of each pipeline has read.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<HashMap<ObjectRef<SmsPipeline>, Versions>>);
+pub struct Seen(Mutex<HashMap<ObjectRef<SmsPipeline>, Read>>);
+
+/// What rounds of one pipeline have read.
+#[derive(Debug, Default)]
+struct Read {
+    /// In the last one.
+    versions: Versions,
+    /// Of each Secret that was there the last time that it was.
+    existing: BTreeMap<String, String>,
+}
 
 impl Seen {
-    /// A round of `pipeline` has read these.
-    pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline, versions);
+    /// A round of `pipeline` has read these; whether one has another version than when a round last found it.
+    pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) -> bool {
+        let mut seen = self.locked();
+        let read = seen.entry(pipeline).or_default();
+        read.existing.retain(|name, _| versions.contains_key(name));
+        let mut is_changed = false;
+        for (name, version) in &versions {
+            let Some(version) = version else { continue };
+            let before = read.existing.insert(name.clone(), version.clone());
+            is_changed |= before.is_some_and(|before| before != *version);
+        }
+        read.versions = versions;
+        is_changed
     }
 
     /// A pipeline is gone.
     pub fn forget(&self, pipeline: &ObjectRef<SmsPipeline>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(pipeline);
+        self.locked().remove(pipeline);
     }
 
     /// The Secrets whose turn it is, each with those who have read it and in which version.
     fn due(&self, second: u64) -> BTreeMap<Name, Vec<Reader>> {
+        let seen = self.locked();
+        let interval = interval_of(seen.values().map(|read| read.versions.len()).sum());
         let mut due = BTreeMap::<_, Vec<_>>::new();
-        for (pipeline, versions) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for (name, version) in versions {
+        for (pipeline, read) in seen.iter() {
+            for (name, version) in &read.versions {
                 let secret = (pipeline.namespace.clone().unwrap_or_default(), name.clone());
-                if turn(&secret) == second % INTERVAL {
+                if turn(&secret, interval) == second % interval {
                     due.entry(secret).or_default().push((pipeline.clone(), version.clone()));
                 }
             }
         }
         due
     }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<ObjectRef<SmsPipeline>, Read>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often each of so many Secrets is looked at, in seconds.
+fn interval_of(secrets: usize) -> u64 {
+    u64::try_from(secrets.div_ceil(LOOKS_OF_FEW)).unwrap_or(u64::MAX).clamp(INTERVAL_OF_FEW, INTERVAL_OF_MANY)
 }
 
 /// In which second of each interval a Secret is looked at.
-fn turn(secret: &Name) -> u64 {
+fn turn(secret: &Name, interval: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     secret.hash(&mut hasher);
-    hasher.finish() % INTERVAL
+    hasher.finish() % interval
 }
 
 /// Tells, for ever, of each pipeline whose last round has read a Secret in another version than it has.
@@ -115,7 +148,7 @@ mod tests {
     }
 
     fn due_in_an_interval(seen: &Seen) -> Vec<(Name, usize)> {
-        let due = (0..INTERVAL).flat_map(|second| seen.due(second));
+        let due = (0..INTERVAL_OF_FEW).flat_map(|second| seen.due(second));
         let mut due: Vec<_> = due.map(|(secret, readers)| (secret, readers.len())).collect();
         due.sort();
         due
@@ -143,12 +176,29 @@ mod tests {
     }
 
     #[test]
+    fn few_are_looked_at_every_eight_seconds_and_many_less_often_but_often_enough() {
+        assert_eq!([0, 1, 400, 401, 800, 1000, 1_000_000].map(interval_of), [8, 8, 8, 9, 16, 20, 20]);
+    }
+
+    #[test]
+    fn a_secret_has_changed_when_it_is_another_than_the_one_that_was_there_last() {
+        let seen = Seen::default();
+        let mut read = |version: Option<&str>| {
+            let versions = [("ca".to_owned(), Some("1".to_owned())), ("db".to_owned(), version.map(str::to_owned))];
+            seen.record(pipeline("a", "first"), versions.into())
+        };
+        let found = [None, Some("2"), Some("2"), Some("3"), None, Some("3"), None, Some("4")].map(&mut read);
+        assert_eq!(found, [false, false, false, true, false, false, false, true]);
+        assert!(!seen.record(pipeline("a", "second"), versions(&["db"])), "nothing is known of another pipeline");
+    }
+
+    #[test]
     fn the_secrets_of_a_thousand_pipelines_are_asked_for_evenly() {
         let seen = Seen::default();
         for number in 0..1000 {
             seen.record(pipeline("a", &number.to_string()), versions(&[&format!("db-{number}")]));
         }
-        for second in 0..INTERVAL {
+        for second in 0..INTERVAL_OF_MANY {
             let count = seen.due(second).len();
             assert!((20..=80).contains(&count), "{count} of 1000 in second {second}");
         }
