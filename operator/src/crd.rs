@@ -43,6 +43,7 @@ pub use status::{AutoscalingStatus, DecisionActing, LastDecision, SmsPipelineSta
     kind = "SmsPipeline",
     plural = "smspipelines",
     shortname = "smsp",
+    category = "all",
     namespaced,
     cel,
     doc = "A durable SMS pipeline: an HTTP API, Kafka topics and a fleet of processors.",
@@ -73,6 +74,21 @@ pub use status::{AutoscalingStatus, DecisionActing, LastDecision, SmsPipelineSta
         json_path = ".status.autoscaling.lastDecision.backlog"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Mode",
+        type_ = "string",
+        description = "Whether decisions on the count of processors are carried out",
+        json_path = ".spec.processor.autoscaling.mode",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Decided",
+        type_ = "date",
+        description = "When the count of processors was last decided anew",
+        json_path = ".status.autoscaling.lastDecision.at",
+        priority = 1
+    ),
+    printcolumn(name = "Prefix", type_ = "string", json_path = ".spec.kafka.topics.prefix", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must have at most 40 characters of a-z, 0-9 and '-', the first a letter and the last no '-', because names of Services are made from it")
 )]
 #[x_kube(validation = Rule::new("!has(self.processor.autoscaling) || self.processor.autoscaling.maxReplicas <= self.kafka.topics.partitions").message("spec.processor.autoscaling.maxReplicas must not be more than spec.kafka.topics.partitions: a processor without a partition would do nothing"))]

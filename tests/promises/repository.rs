@@ -85,6 +85,20 @@ fn every_path_in_the_readme_exists() {
 }
 
 #[test]
+fn every_test_and_document_that_the_capabilities_name_exists() {
+    let is_source = |path: &String| Path::new(path).extension().is_some_and(|extension| extension == "rs");
+    let sources: String = files().iter().filter(|path| is_source(path)).map(|path| read(path)).collect();
+    let document = read("docs/capabilities.md");
+    for test in document.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains('_')) {
+        assert!(sources.contains(&format!("fn {test}(")), "docs/capabilities.md names `{test}`, which is no test");
+    }
+    let words = document.split([' ', '\n', ',', ':', ';', '|']);
+    for path in words.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("docs/")) {
+        assert!(root().join(path).is_file(), "docs/capabilities.md names {path}, which does not exist");
+    }
+}
+
+#[test]
 fn the_chart_has_the_version_of_the_workspace() {
     let manifest = read("Cargo.toml");
     let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
