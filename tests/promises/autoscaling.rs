@@ -27,7 +27,7 @@ fn settings(autoscaling: Value) -> PipelineSettings {
 }
 
 /// Messages to as many recipients, by their numbers.
-async fn post(pipeline: &LocalPipeline, messages: Range<usize>) -> Vec<String> {
+pub(crate) async fn post(pipeline: &LocalPipeline, messages: Range<usize>) -> Vec<String> {
     let mut ids = Vec::new();
     for first in messages.clone().step_by(50) {
         let posted = (first..messages.end.min(first + 50)).map(|number| pipeline.accepted(number));
@@ -129,9 +129,9 @@ async fn a_pipeline_that_is_scaled_from_now_on_goes_on_with_the_processors_that_
 }
 
 /// How often each recipient was sent a message, as the provider at the URL has counted.
-type Sent = Arc<Mutex<BTreeMap<String, usize>>>;
+pub(crate) type Sent = Arc<Mutex<BTreeMap<String, usize>>>;
 
-async fn counting_provider() -> (Sent, Value) {
+pub(crate) async fn counting_provider() -> (Sent, Value) {
     let sent = Sent::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
