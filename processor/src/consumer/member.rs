@@ -79,8 +79,8 @@ pub struct Started {
 struct Holds {
     /// Nothing is to be taken.
     everything: bool,
-    /// Enough records of the lane wait for a slot.
-    full: [bool; Lane::ALL.len()],
+    /// Those of which enough records wait for a slot.
+    enough: BTreeSet<Partition>,
     /// Those of which enough records are remembered.
     remembering: BTreeSet<Partition>,
     /// Of [`Queue::crowd_changes`].
@@ -210,7 +210,7 @@ impl Member {
 
         let holds = Holds {
             everything: taking != Taking::Yes,
-            full: Lane::ALL.map(|lane| self.queue.is_full(lane)),
+            enough: self.queue.enough(&self.holds.enough),
             remembering,
             crowd_changes: self.queue.crowd_changes(),
         };
@@ -245,9 +245,9 @@ impl Member {
     fn apply_pauses(&mut self, partitions_came: bool) {
         let partitions = self.consumer.context().settle_ended().work.partitions();
         let is_held = |partition: &Partition| {
-            let Holds { everything, full, remembering, .. } = &self.holds;
+            let Holds { everything, enough, remembering, .. } = &self.holds;
             *everything
-                || full[partition.lane as usize]
+                || enough.contains(partition)
                 || remembering.contains(partition)
                 || self.queue.is_crowded(*partition)
         };

@@ -2,9 +2,12 @@
 //!
 //! Of one recipient's records in a partition at most one is in work, and the others wait behind it, so they are sent in
 //! the order in which they were accepted. Records for others overtake them.
+//!
+//! The partitions of a lane take turns, and each has its share of what the lane holds: of partitions that all have a backlog
+//! the client hands over one, always the same, as long as that is not paused, and the others would wait until it is empty.
 
 use std::{
-    collections::{BTreeSet, VecDeque, hash_map},
+    collections::{BTreeMap, BTreeSet, VecDeque, hash_map},
     hash::{Hash, Hasher},
 };
 
@@ -65,22 +68,88 @@ pub struct Queue<T> {
 
 #[derive(Debug)]
 struct LaneQueue<T> {
-    ready: VecDeque<Entry<T>>,
-    waiting: usize,
-    bytes: usize,
+    partitions: BTreeMap<i32, PartitionQueue<T>>,
+    /// Partitions with a record that is ready, the next one first.
+    turns: VecDeque<i32>,
+    held: Held,
     is_full: bool,
 }
 
+#[derive(Debug)]
+struct PartitionQueue<T> {
+    ready: VecDeque<Entry<T>>,
+    held: Held,
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    ready: usize,
+    waiting: usize,
+    bytes: usize,
+}
+
+/// The most that a lane holds.
+const MOST: Held = Held { ready: READY, waiting: WAITING, bytes: WAITING_BYTES };
+
+impl Held {
+    /// What one of so many partitions may hold in any case. Of records that is a quarter at least, so that what is fetched at
+    /// once is not thrown away for a handful; of the size of their values it is not.
+    fn share(partitions: usize) -> Held {
+        let quarter = MOST.divided_by(partitions.clamp(1, 4));
+        Held { bytes: MOST.bytes / partitions.max(1), ..quarter }
+    }
+
+    const fn divided_by(self, divisor: usize) -> Held {
+        Held { ready: self.ready / divisor, waiting: self.waiting / divisor, bytes: self.bytes / divisor }
+    }
+
+    /// Whether that is at least so much of anything.
+    fn reaches(self, most: Held) -> bool {
+        self.ready >= most.ready || self.waiting >= most.waiting || self.bytes >= most.bytes
+    }
+
+    fn put(&mut self, bytes: usize) {
+        self.waiting += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.ready -= 1;
+        self.waiting -= 1;
+        self.bytes -= bytes;
+    }
+}
+
 impl<T> LaneQueue<T> {
-    /// Whether it has so much of anything.
-    fn has(&self, ready: usize, waiting: usize, bytes: usize) -> bool {
-        self.ready.len() >= ready || self.waiting >= waiting || self.bytes >= bytes
+    fn partition(&mut self, number: i32) -> &mut PartitionQueue<T> {
+        let empty = || PartitionQueue { ready: VecDeque::new(), held: Held::default() };
+        self.partitions.entry(number).or_insert_with(empty)
+    }
+
+    /// Makes a record ready.
+    fn push(&mut self, entry: Entry<T>) {
+        let number = entry.partition.number;
+        let partition = self.partition(number);
+        let is_first = partition.ready.is_empty();
+        partition.held.ready += 1;
+        partition.ready.push_back(entry);
+        self.held.ready += 1;
+        if is_first {
+            self.turns.push_back(number);
+        }
+    }
+}
+
+impl<T> Default for LaneQueue<T> {
+    fn default() -> Self {
+        Self { partitions: BTreeMap::new(), turns: VecDeque::new(), held: Held::default(), is_full: false }
     }
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let lanes = Lane::ALL.map(|_| LaneQueue { ready: VecDeque::new(), waiting: 0, bytes: 0, is_full: false });
+        let lanes = Lane::ALL.map(|_| LaneQueue::default());
         Self { lanes, behind: FxHashMap::default(), crowded: BTreeSet::new(), crowd_changes: 0 }
     }
 }
@@ -88,22 +157,23 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Adds a record; those of one partition in their order.
     pub fn put(&mut self, entry: Entry<T>) {
+        let lane = &mut self.lanes[entry.partition.lane as usize];
+        lane.held.put(entry.bytes);
+        lane.partition(entry.partition.number).held.put(entry.bytes);
         let number = entry.partition.lane as usize;
-        self.lanes[number].waiting += 1;
-        self.lanes[number].bytes += entry.bytes;
         self.line_up(entry);
         let lane = &mut self.lanes[number];
-        lane.is_full |= lane.has(READY, WAITING, WAITING_BYTES);
+        lane.is_full |= lane.held.reaches(MOST);
     }
 
     fn line_up(&mut self, entry: Entry<T>) {
-        let ready = &mut self.lanes[entry.partition.lane as usize].ready;
-        let Some(recipient) = entry.recipient else { return ready.push_back(entry) };
+        let lane = &mut self.lanes[entry.partition.lane as usize];
+        let Some(recipient) = entry.recipient else { return lane.push(entry) };
         let behind = match self.behind.entry(recipient) {
             hash_map::Entry::Occupied(behind) => behind.into_mut(),
             hash_map::Entry::Vacant(nobody) => {
                 nobody.insert(VecDeque::new());
-                return ready.push_back(entry);
+                return lane.push(entry);
             }
         };
         behind.push_back(entry);
@@ -114,17 +184,22 @@ impl<T> Queue<T> {
 
     /// Whether a record of the lane can be started.
     pub fn has_ready(&self, lane: Lane) -> bool {
-        !self.lanes[lane as usize].ready.is_empty()
+        !self.lanes[lane as usize].turns.is_empty()
     }
 
     /// The next record of the lane, for work. The end of that work is to be told to [`Self::end`].
     pub fn take(&mut self, lane: Lane) -> Option<Entry<T>> {
         let lane = &mut self.lanes[lane as usize];
-        let entry = lane.ready.pop_front()?;
-        lane.waiting -= 1;
-        lane.bytes -= entry.bytes;
+        let number = lane.turns.pop_front()?;
+        let partition = lane.partitions.get_mut(&number)?;
+        let entry = partition.ready.pop_front()?;
+        if !partition.ready.is_empty() {
+            lane.turns.push_back(number);
+        }
+        partition.held.take(entry.bytes);
+        lane.held.take(entry.bytes);
         // Resuming at the very bound would pause again after one record.
-        lane.is_full &= lane.has(READY / 2, WAITING / 2, WAITING_BYTES / 2);
+        lane.is_full &= lane.held.reaches(MOST.divided_by(2));
         Some(entry)
     }
 
@@ -138,15 +213,24 @@ impl<T> Queue<T> {
                 if behind.len() <= WAITING_FOR_ONE / 2 && self.crowded.remove(&recipient) {
                     self.crowd_changes += 1;
                 }
-                self.lanes[recipient.partition.lane as usize].ready.push_back(next);
+                self.lanes[recipient.partition.lane as usize].push(next);
             }
             None => drop(occupied.remove()),
         }
     }
 
-    /// Whether the lane has enough waiting records.
-    pub fn is_full(&self, lane: Lane) -> bool {
-        self.lanes[lane as usize].is_full
+    /// The partitions that have brought enough: of a lane that is full, those that have their share of it, or half of that if
+    /// they were among `before`.
+    pub fn enough(&self, before: &BTreeSet<Partition>) -> BTreeSet<Partition> {
+        let full = Lane::ALL.into_iter().zip(&self.lanes).filter(|(_, queue)| queue.is_full);
+        let enough = full.flat_map(|(lane, queue)| {
+            let partitions = queue.partitions.iter().map(move |(&number, own)| (Partition { lane, number }, own.held));
+            let share = Held::share(queue.partitions.len());
+            partitions.filter(move |(partition, held)| {
+                held.reaches(if before.contains(partition) { share.divided_by(2) } else { share })
+            })
+        });
+        enough.map(|(partition, _)| partition).collect()
     }
 
     /// Whether the partition has brought enough records for one recipient.
@@ -179,6 +263,10 @@ mod tests {
         queue
     }
 
+    fn enough(queue: &Queue<usize>) -> Vec<Partition> {
+        queue.enough(&BTreeSet::new()).into_iter().collect()
+    }
+
     /// Everything that can be started now.
     fn take_all(queue: &mut Queue<usize>, lane: Lane) -> Vec<usize> {
         std::iter::from_fn(|| queue.take(lane)).map(|entry| entry.item).collect()
@@ -204,27 +292,61 @@ mod tests {
     fn records_without_a_recipient_and_in_other_partitions_wait_for_nobody() {
         let mut queue = queue([entry(FIRST, None, 0), entry(FIRST, None, 1), entry(FIRST, Some(1), 2)]);
         queue.put(entry(SECOND, Some(1), 3));
-        assert_eq!(take_all(&mut queue, Lane::Normal), [0, 1, 2, 3]);
+        assert_eq!(take_all(&mut queue, Lane::Normal), [0, 3, 1, 2]);
+    }
+
+    #[test]
+    fn partitions_take_turns_however_much_one_has_brought() {
+        let mut queue = queue((0..READY).map(|number| entry(FIRST, None, number)));
+        for number in READY..READY + 3 {
+            queue.put(entry(SECOND, None, number));
+        }
+        let started: Vec<_> = take_all(&mut queue, Lane::Normal).into_iter().take(8).collect();
+        assert_eq!(started, [0, READY, 1, READY + 1, 2, READY + 2, 3, 4]);
+    }
+
+    #[test]
+    fn of_a_full_lane_each_partition_may_bring_its_share_however_much_another_has_brought() {
+        let mut queue = queue((0..READY).map(|number| entry(FIRST, None, number)));
+        let mut before = queue.enough(&BTreeSet::new());
+        assert_eq!(before, BTreeSet::from([FIRST]));
+        let mut brought = 0;
+        while !before.contains(&SECOND) {
+            queue.put(entry(SECOND, None, READY + brought));
+            brought += 1;
+            before = queue.enough(&before);
+        }
+        assert_eq!(brought, READY / 2);
+        // Once it was held back it goes on only after half of its share is gone.
+        for _ in 0..READY / 4 {
+            assert!(queue.enough(&before).contains(&SECOND));
+            assert_eq!(queue.take(Lane::Normal).map(|entry| entry.partition), Some(FIRST));
+            assert_eq!(queue.take(Lane::Normal).map(|entry| entry.partition), Some(SECOND));
+        }
+        queue.take(Lane::Normal);
+        queue.take(Lane::Normal);
+        assert_eq!(queue.enough(&before), BTreeSet::from([FIRST]));
     }
 
     #[test]
     fn a_lane_is_full_by_itself_until_half_of_it_has_gone() {
         let mut queue = queue((0..READY).map(|number| entry(FIRST, None, number)));
         queue.put(entry(LOW, None, 0));
-        assert!(queue.is_full(Lane::Normal) && !queue.is_full(Lane::Low));
+        let before = queue.enough(&BTreeSet::new());
+        assert_eq!(before, BTreeSet::from([FIRST]));
         for _ in 0..READY / 2 {
-            assert!(queue.is_full(Lane::Normal));
+            assert_eq!(queue.enough(&before), before);
             queue.take(Lane::Normal);
         }
         queue.take(Lane::Normal);
-        assert!(!queue.is_full(Lane::Normal));
+        assert!(queue.enough(&before).is_empty());
     }
 
     #[test]
     fn what_waits_behind_others_does_not_keep_ready_ones_from_coming() {
         let bursts = (0..READY).map(|number| entry(FIRST, Some(u64::try_from(number % 25).expect("small")), number));
         let queue = queue(bursts);
-        assert!(!queue.is_full(Lane::Normal));
+        assert!(enough(&queue).is_empty());
     }
 
     #[test]
@@ -238,15 +360,15 @@ mod tests {
     #[test]
     fn large_records_fill_a_lane_too() {
         let mut queue = queue([Entry { bytes: WAITING_BYTES, ..entry(FIRST, None, 0) }]);
-        assert!(queue.is_full(Lane::Normal));
+        assert_eq!(enough(&queue), [FIRST]);
         queue.take(Lane::Normal);
-        assert!(!queue.is_full(Lane::Normal));
+        assert!(enough(&queue).is_empty());
     }
 
     #[test]
     fn a_burst_to_one_recipient_holds_back_its_partition_and_no_other() {
         let mut queue = queue((0..=WAITING_FOR_ONE).map(|number| entry(FIRST, Some(7), number)));
-        assert!(queue.is_crowded(FIRST) && !queue.is_crowded(SECOND) && !queue.is_full(Lane::Normal));
+        assert!(queue.is_crowded(FIRST) && !queue.is_crowded(SECOND) && enough(&queue).is_empty());
         let mut started = take_all(&mut queue, Lane::Normal);
         while queue.is_crowded(FIRST) {
             queue.end(Recipient { partition: FIRST, key: 7 });
