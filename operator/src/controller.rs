@@ -177,11 +177,16 @@ pub async fn run(
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {
-            if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
-                tracing::warn!(
+            match result {
+                Err(kube::runtime::controller::Error::QueueError(error)) => tracing::warn!(
                     error = error_chain(&error),
                     "watching failed; is the SmsPipeline CRD installed and may this ServiceAccount list it?"
-                );
+                ),
+                // A round that was under way when its pipeline went has left something to look after.
+                Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
+                    context.forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                }
+                Ok(_) | Err(_) => {}
             }
         });
     // In the same task as the controller, which waits for the same: the store wakes only the last one to ask.

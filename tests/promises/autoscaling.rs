@@ -150,7 +150,8 @@ pub(crate) async fn counting_provider() -> (Sent, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_load() {
-    const ROUNDS: usize = 5;
+    // So many times up and down; a soak takes more.
+    let rounds = std::env::var("SCALE_INS").map_or(5, |rounds| rounds.parse().expect("SCALE_INS is a number"));
     let (sent, provider) = counting_provider().await;
     let settings = PipelineSettings {
         http_provider: Some(provider),
@@ -160,7 +161,7 @@ async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_loa
     };
     let pipeline = LocalPipeline::ready(settings).await;
     let mut ids = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for (from, to) in [(1, 3), (3, 1)] {
             ids.extend(post(&pipeline, ids.len()..ids.len() + 200).await);
             pipeline.edit(&format!(r#""replicas":{from}"#), &format!(r#""replicas":{to}"#));
