@@ -217,9 +217,10 @@ pub(crate) fn list_offsets(
 ) -> Result<BTreeMap<(String, i32), i64>, Error> {
     let wanted = partition_list(partitions, mark, LIST_OFFSETS)?;
     match list_offsets_of(client, &wanted, timeout) {
-        Err(Error::UnknownPartition { topic, .. }) => {
-            // The client asked no broker: it went by what it knew of the topic, which may have grown since.
-            let fetched = client.inner().fetch_metadata(Some(&topic), timeout);
+        Err(Error::UnknownPartition { .. }) => {
+            // The client asked no broker: it went by what it knew of the topic, which may have grown since, and others with it.
+            // To ask for one topic by its name would have a broker make it anew once it is deleted, unless that is forbidden.
+            let fetched = client.inner().fetch_metadata(None, timeout);
             fetched.map_err(|error| Error::Call { call: "Metadata", reason: error.to_string() })?;
             list_offsets_of(client, &wanted, timeout)
         }

@@ -29,8 +29,10 @@ const AT_ONCE: usize = 32;
 /// For how long a group that has finished everything counts as such while nothing is written to its partitions. Only who
 /// resets its offsets can make that untrue.
 const IDLE: Duration = Duration::from_mins(1);
-/// After that a coordinator that is not ready is asked again.
+/// After that a coordinator that is not ready is asked again, and for how long: one that is not ready for longer must not keep
+/// questions to others waiting for their turn.
 const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_FOR: Duration = Duration::from_secs(1);
 /// A group that was not asked for that long is not asked for any more.
 const UNASKED: Duration = Duration::from_mins(2);
 
@@ -168,11 +170,10 @@ impl Groups {
 /// What the group has committed, once its coordinator is settled: after a broker has started, or a group has moved to another
 /// one, that one still refuses. librdkafka then looks for the coordinator anew, but leaves it to us to ask it.
 fn settled(reader: &BaseConsumer, list: &TopicPartitionList, timeout: Duration) -> KafkaResult<TopicPartitionList> {
-    let deadline = Instant::now() + timeout;
+    let began = Instant::now();
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match reader.committed_offsets(list.clone(), left) {
-            Err(error) if is_unsettled(&error) && left > AGAIN => std::thread::sleep(AGAIN),
+        match reader.committed_offsets(list.clone(), timeout.saturating_sub(began.elapsed())) {
+            Err(error) if is_unsettled(&error) && began.elapsed() < AGAIN_FOR => std::thread::sleep(AGAIN),
             answer => return answer,
         }
     }
@@ -247,12 +248,35 @@ impl<R: Clone> Kept<R> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::{
+        mocking::MockCluster,
+        types::{RDKafkaApiKey, RDKafkaRespErr},
+    };
+
     use super::*;
 
     #[track_caller]
     fn check(earliest: i64, committed: Option<i64>, end: i64, lag: i64) {
         let offsets = PartitionOffsets { topic: "sms.requests".to_owned(), partition: 0, earliest, committed, end };
         assert_eq!(offsets.lag(), lag);
+    }
+
+    /// The broker is librdkafka's mock: a real one cannot be told when to refuse.
+    #[test]
+    fn a_coordinator_that_is_not_ready_is_asked_again_for_a_while() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("t", 1, 1).expect("a topic");
+        let groups = Groups::new(Settings::plaintext(cluster.bootstrap_servers()));
+        let ask = || groups.committed("group", &[("t".to_owned(), 0)], Duration::from_secs(20));
+        let refuse = |times| {
+            let refusals = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; times];
+            cluster.request_errors(RDKafkaApiKey::OffsetFetch, &refusals);
+        };
+        refuse(3);
+        assert_eq!(ask().expect("an answer"), BTreeMap::new());
+        refuse(1000);
+        let refused = ask().expect_err("never ready").to_string();
+        assert!(refused.contains("NotCoordinator"), "{refused}");
     }
 
     #[test]
