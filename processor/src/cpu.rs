@@ -16,9 +16,10 @@ const LIMIT_FILE: &str = "/sys/fs/cgroup/cpu.max";
 pub(crate) fn load() -> Option<CpuLoad> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let used_seconds = seconds(usage.user_time()) + seconds(usage.system_time());
-    let limit = fs::read_to_string(LIMIT_FILE).ok().and_then(|text| limit(&text));
-    let cpus = thread::available_parallelism().ok().and_then(|cpus| u32::try_from(cpus.get()).ok()).map(f64::from);
-    let available = limit.into_iter().chain(cpus).reduce(f64::min)?;
+    let available = match fs::read_to_string(LIMIT_FILE).ok().and_then(|text| limit(&text)) {
+        Some(limit) => limit,
+        None => f64::from(u32::try_from(thread::available_parallelism().ok()?.get()).ok()?),
+    };
     Some(CpuLoad { used_seconds, available })
 }
 
@@ -42,6 +43,7 @@ mod tests {
     #[test]
     fn a_limit_is_a_part_of_each_period() {
         assert_eq!(limit("50000 100000\n"), Some(0.5));
+        assert_eq!(limit("150000 100000\n"), Some(1.5));
         assert_eq!(limit("250000 100000\n"), Some(2.5));
         for none in ["max 100000\n", "", "50000", "50000 0"] {
             assert_eq!(limit(none), None, "{none:?}");

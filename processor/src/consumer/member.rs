@@ -208,6 +208,9 @@ impl Member {
         let partitions_came = mem::take(&mut state.partitions_came);
         drop(state);
 
+        if partitions_came {
+            self.queue.forget_empty();
+        }
         let holds = Holds {
             everything: taking != Taking::Yes,
             enough: self.queue.enough(&self.holds.enough),

@@ -15,12 +15,13 @@ use rustc_hash::FxHashMap;
 
 use super::lanes::{Lane, Partition};
 
-/// How many records of one lane may be ready for a slot. They bridge the time from resuming a partition to its first
+/// From how many records that are ready for a slot on a lane is full: then only partitions that have not had their share, a
+/// quarter of this or less, may bring more. They bridge the time from resuming a partition to its first
 /// record; without them every slot would stand idle for that long.
 const READY: usize = 1000;
-/// How many may wait in all, those behind others for their recipient included.
+/// The same of all that wait, those behind others for their recipient included.
 const WAITING: usize = 10 * READY;
-/// How large the values of one lane's waiting records may be together.
+/// The same of how large their values are together.
 const WAITING_BYTES: usize = 8 << 20;
 /// How many records may wait for one recipient: a burst to one number must not fill the lane.
 const WAITING_FOR_ONE: usize = 100;
@@ -89,7 +90,7 @@ struct Held {
     bytes: usize,
 }
 
-/// The most that a lane holds.
+/// From what on a lane is full.
 const MOST: Held = Held { ready: READY, waiting: WAITING, bytes: WAITING_BYTES };
 
 impl Held {
@@ -237,6 +238,11 @@ impl<T> Queue<T> {
     pub fn is_crowded(&self, partition: Partition) -> bool {
         let all = Recipient { partition, key: 0 }..=Recipient { partition, key: u64::MAX };
         self.crowded.range(all).next().is_some()
+    }
+
+    /// Forgets partitions of which nothing waits: they may belong to somebody else by now.
+    pub fn forget_empty(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.partitions.retain(|_, own| own.held.waiting > 0));
     }
 
     /// A number that differs once [`Self::is_crowded`] may.
