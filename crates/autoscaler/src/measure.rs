@@ -232,6 +232,9 @@ fn sums(load: &Load) -> PodSums {
     }
 }
 
+/// What a processor uses of a CPU while it has nothing to do, which says nothing about what it can do.
+const IDLE_CPUS: f64 = 0.02;
+
 fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen) -> Option<PodRates> {
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     // Another process of the same pod counts from zero.
@@ -243,7 +246,8 @@ fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen) -> Option<
     let slots = part(before.busy_seconds, after.busy_seconds) / f64::from(load.max_in_flight);
     let cpu = match (before.cpu, after.cpu) {
         (Some(before), Some(after)) if after.available > 0.0 => {
-            part(before.used_seconds, after.used_seconds) / after.available
+            let idle = IDLE_CPUS.min(after.available / 4.0);
+            ((part(before.used_seconds, after.used_seconds) - idle) / (after.available - idle)).max(0.0)
         }
         _ => 0.0,
     };

@@ -75,13 +75,15 @@ const TERMS: [Term; 23] = [
     ("need_records_per_second", "What all processors together have to do", |decision| {
         Some(decision.terms.as_ref()?.need)
     }),
-    ("need_of_backlog_records_per_second", "Part of the need: the backlog in time", |decision| {
+    ("need_of_backlog_records_per_second", "Part of the need, without head room: the backlog in time", |decision| {
         Some(decision.terms.as_ref()?.need_of_backlog)
     }),
-    ("need_of_pause_records_per_second", "Part of the need: what comes during the pause of a step", |decision| {
-        Some(decision.terms.as_ref()?.need_of_pause)
-    }),
-    ("need_of_input_records_per_second", "Part of the need: what comes", |decision| {
+    (
+        "need_of_pause_records_per_second",
+        "Part of the need, without head room: what comes during the pause of a step",
+        |decision| Some(decision.terms.as_ref()?.need_of_pause),
+    ),
+    ("need_of_input_records_per_second", "Part of the need, without head room: what comes", |decision| {
         Some(decision.terms.as_ref()?.need_of_input)
     }),
     ("capacity_records_per_second", "What one processor does with all its slots taken", |decision| {

@@ -37,8 +37,11 @@ struct World {
     provider: f64,
     /// Of each pod: records done and seconds at its full capacity.
     pods: Vec<(f64, f64)>,
-    /// Which part of its slots, and of its one CPU, a pod uses at its full capacity.
+    /// Which part of its slots and of its CPUs a pod uses at its full capacity.
     full_use: (f64, f64),
+    /// How many CPUs it may use, and how many it uses when there is nothing to do.
+    cpus: f64,
+    idle_cpus: f64,
     since: Timestamp,
 }
 
@@ -58,6 +61,8 @@ impl World {
             provider: f64::INFINITY,
             pods: vec![(0.0, 0.0); 12],
             full_use: (1.0, 0.1),
+            cpus: 1.0,
+            idle_cpus: 0.0,
             since: Timestamp::UNIX_EPOCH,
         }
     }
@@ -130,6 +135,7 @@ impl World {
         });
         let (processed, full_seconds) = self.pods[replica];
         let slots = f64::from(self.settings.max_in_flight);
+        let idle_seconds = self.now.duration_since(self.since).as_secs_f64() * self.idle_cpus;
         let lane = LaneLoad {
             topic: TOPIC.to_owned(),
             processed: processed as u64,
@@ -144,7 +150,10 @@ impl World {
             at: self.now,
             since: self.since,
             max_in_flight: self.settings.max_in_flight,
-            cpu: Some(CpuLoad { used_seconds: full_seconds * self.full_use.1, available: 1.0 }),
+            cpu: Some(CpuLoad {
+                used_seconds: idle_seconds + full_seconds * self.full_use.1 * self.cpus,
+                available: self.cpus,
+            }),
             lanes: vec![lane],
         }
     }

@@ -1,4 +1,4 @@
-//! Who knows the input beforehand and lets nothing wait: the least that a rule could cost which works off everything at once.
+//! Who knows the input beforehand and lets nothing wait: a mark for what a rule may cost that works off everything at once.
 //!
 //! The fewest replicas that can do each moment's input, fully used, asked for so early that they are ready in time, and gone
 //! as soon as fewer can. What waits all the same, as after a burst, is worked off within `drain_within`.

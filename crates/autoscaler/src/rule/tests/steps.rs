@@ -37,6 +37,16 @@ fn what_a_replica_can_do_ends_where_its_cpu_does_however_many_slots_are_free() {
 }
 
 #[test]
+fn what_an_idle_replica_uses_of_its_cpu_teaches_nothing() {
+    let mut world = World::new(12, 1, 1000.0);
+    world.idle_cpus = 0.018;
+    world.cpus = 0.1;
+    let decision = world.run(60, 1.0).pop().expect("a decision");
+    let capacity = decision.terms.map(|terms| terms.capacity).expect("terms");
+    assert!((950.0..1050.0).contains(&capacity), "{}", decision.text);
+}
+
+#[test]
 fn a_backlog_is_gone_in_time_though_replicas_do_a_little_less_than_before() {
     let mut world = World::new(12, 3, 1000.0);
     world.run(30, 300.0);
