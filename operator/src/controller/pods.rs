@@ -10,8 +10,8 @@ use telemetry::error_chain;
 
 use super::apply;
 
-/// How many pods are written to at once, and how long all of that may take.
-const AT_ONCE: usize = 16;
+/// How many pods of a pipeline are written to at once, and how long all of that may take.
+const AT_ONCE: usize = 4;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Gives each of these pods its value of an annotation. Nothing may depend on it: a pod that is not reached is only told of in

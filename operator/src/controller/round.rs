@@ -34,10 +34,9 @@ pub(super) async fn round(
     let dereferenced = dereferenced(context, pipeline).await;
     // Only now, so that no count is carried out before the decision that led to it is told.
     findings.scaling = Some(context.scaling.finding(pipeline));
-    let mut has_changed_secrets = false;
     let validated = match dereferenced {
         Ok(referenced) => {
-            has_changed_secrets = context.secrets_seen.record(key(pipeline), referenced.versions.clone());
+            context.secrets_seen.record(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {
@@ -51,11 +50,11 @@ pub(super) async fn round(
         Ok(validated) => {
             findings.usable = Some(Ok(()));
             if findings.paused.is_none() {
-                if has_changed_secrets {
-                    refresh::files(&context.client, pipeline).await;
-                }
                 // In a box of its own, because it is large.
                 failed = Box::pin(carry_out(context, pipeline, &validated, &mut findings, turn)).await;
+                if context.secrets_seen.take_untold(&key(pipeline)) {
+                    refresh::files(&context.client, pipeline).await;
+                }
             } else {
                 match apply::look(&context.client, &validated).await {
                     Ok(workloads) => findings.workloads = workloads.map(Ok),

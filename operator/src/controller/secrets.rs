@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,7 +21,7 @@ use super::Context;
 use crate::crd::SmsPipeline;
 
 /// How often each Secret is looked at, in seconds, when there are few and when there are many.
-const INTERVAL_OF_FEW: u64 = 8;
+const INTERVAL_OF_FEW: u64 = 5;
 const INTERVAL_OF_MANY: u64 = 20;
 /// From how many looks in a second on they are many.
 const LOOKS_OF_FEW: usize = 50;
@@ -49,22 +50,27 @@ struct Read {
     versions: Versions,
     /// Of each Secret that was there the last time that it was.
     existing: BTreeMap<String, String>,
+    /// Whether one has changed since and nobody was told.
+    is_untold: bool,
 }
 
 impl Seen {
-    /// A round of `pipeline` has read these; whether one has another version than when a round last found it.
-    pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) -> bool {
+    /// A round of `pipeline` has read these.
+    pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) {
         let mut seen = self.locked();
         let read = seen.entry(pipeline).or_default();
         read.existing.retain(|name, _| versions.contains_key(name));
-        let mut is_changed = false;
         for (name, version) in &versions {
             let Some(version) = version else { continue };
             let before = read.existing.insert(name.clone(), version.clone());
-            is_changed |= before.is_some_and(|before| before != *version);
+            read.is_untold |= before.is_some_and(|before| before != *version);
         }
         read.versions = versions;
-        is_changed
+    }
+
+    /// Whether a Secret of `pipeline` has another version than when a round last found it, and that is still to be told.
+    pub fn take_untold(&self, pipeline: &ObjectRef<SmsPipeline>) -> bool {
+        self.locked().get_mut(pipeline).is_some_and(|read| mem::take(&mut read.is_untold))
     }
 
     /// A pipeline is gone.
@@ -176,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn few_are_looked_at_every_eight_seconds_and_many_less_often_but_often_enough() {
-        assert_eq!([0, 1, 400, 401, 800, 1000, 1_000_000].map(interval_of), [8, 8, 8, 9, 16, 20, 20]);
+    fn few_are_looked_at_every_five_seconds_and_many_less_often_but_often_enough() {
+        assert_eq!([0, 1, 250, 251, 800, 1000, 1_000_000].map(interval_of), [5, 5, 5, 6, 16, 20, 20]);
     }
 
     #[test]
@@ -185,11 +191,13 @@ mod tests {
         let seen = Seen::default();
         let mut read = |version: Option<&str>| {
             let versions = [("ca".to_owned(), Some("1".to_owned())), ("db".to_owned(), version.map(str::to_owned))];
-            seen.record(pipeline("a", "first"), versions.into())
+            seen.record(pipeline("a", "first"), versions.into());
+            seen.take_untold(&pipeline("a", "first"))
         };
         let found = [None, Some("2"), Some("2"), Some("3"), None, Some("3"), None, Some("4")].map(&mut read);
         assert_eq!(found, [false, false, false, true, false, false, false, true]);
-        assert!(!seen.record(pipeline("a", "second"), versions(&["db"])), "nothing is known of another pipeline");
+        seen.record(pipeline("a", "second"), versions(&["db"]));
+        assert!(!seen.take_untold(&pipeline("a", "second")), "nothing is known of another pipeline");
     }
 
     #[test]
