@@ -149,6 +149,7 @@ pub(crate) async fn counting_provider() -> (Sent, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
 async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_load() {
     // So many times up and down; a soak takes more.
     let rounds = std::env::var("SCALE_INS").map_or(5, |rounds| rounds.parse().expect("SCALE_INS is a number"));
