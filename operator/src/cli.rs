@@ -3,6 +3,7 @@
 //! Nothing here writes to a cluster. To add a command: one file here, one line in `config` and in `main`.
 
 pub mod completions;
+pub mod crd;
 pub mod diff;
 mod documents;
 pub mod explain;
@@ -54,8 +55,11 @@ pub enum Outcome {
 pub fn tell(answer: anyhow::Result<Answer>) -> ExitCode {
     let told = answer.and_then(|answer| {
         io::stderr().write_all(answer.notes.as_bytes())?;
-        let printed = io::stdout().lock().write_all(answer.printed.as_bytes());
-        printed.context("failed to write to standard output")?;
+        match io::stdout().lock().write_all(answer.printed.as_bytes()) {
+            // Who reads has seen enough, as in `| head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            printed => printed.context("failed to write to standard output")?,
+        }
         Ok(answer.outcome)
     });
     match told {

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use kube::{
-    Client, Config, CustomResourceExt,
+    Client, Config,
     runtime::reflector::{ObjectRef, Store},
 };
 use prometheus_client::registry::Registry;
@@ -30,7 +30,6 @@ use sms_operator::{
     local,
     metrics::Metrics,
     scaling::{KubernetesFleet, Metrics as ScalingMetrics, Scaler, Scaling, decisions},
-    yaml,
 };
 use telemetry::{Health, Telemetry, server, shutdown};
 use uuid::Uuid;
@@ -40,7 +39,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(settings) => ended(run(settings).await),
         Command::Local(settings) => ended(run_local(settings).await),
-        Command::Crd => ended(print_crd()),
+        Command::Crd => cli::tell(cli::crd::run()),
         Command::Validate(settings) => cli::tell(cli::validate::run(&settings)),
         Command::Render(settings) => cli::tell(cli::render::run(&settings)),
         Command::Diff(settings) => cli::tell(Box::pin(cli::diff::run(&settings)).await),
@@ -58,11 +57,6 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn print_crd() -> anyhow::Result<()> {
-    print!("{}", yaml::write(&SmsPipeline::crd()).context("failed to render the CRD")?);
-    Ok(())
 }
 
 /// How long the API server may let a round wait. One that has lost its power answers never, and a round holds up others.

@@ -48,6 +48,16 @@ fn check(arguments: &[&str], input: &str, code: i32, expected: &str) {
 }
 
 #[test]
+fn what_is_printed_may_be_read_in_part() {
+    let program = Environment::get().bin_dir.join("sms-operator");
+    let mut command = Command::new(program);
+    let mut child = command.arg("crd").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the process is ours");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
 fn the_exit_code_tells_whether_a_file_is_valid_is_refused_or_cannot_be_read() {
     let refused = EXAMPLE.replacen("partitions: 6", "partitions: 0", 1);
     let problem = "stdin: notifications: spec.kafka.topics.partitions: partitions must be from 1 to 1000\n";
