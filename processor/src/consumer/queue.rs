@@ -2,27 +2,19 @@
 //!
 //! Of one recipient's records in a partition at most one is in work, and the others wait behind it, so they are sent in
 //! the order in which they were accepted. Records for others overtake them.
-//!
-//! The partitions of a lane take turns, and each has its share of what the lane holds: of partitions that all have a backlog
-//! the client hands over one, always the same, as long as that is not paused, and the others would wait until it is empty.
+
+mod lane;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque, hash_map},
+    collections::{BTreeSet, VecDeque, hash_map},
     hash::{Hash, Hasher},
 };
 
 use rustc_hash::FxHashMap;
 
+use self::lane::LaneQueue;
 use super::lanes::{Lane, Partition};
 
-/// From how many records that are ready for a slot on a lane is full: then only partitions that have not had their share, a
-/// quarter of this or less, may bring more. They bridge the time from resuming a partition to its first
-/// record; without them every slot would stand idle for that long.
-const READY: usize = 1000;
-/// The same of all that wait, those behind others for their recipient included.
-const WAITING: usize = 10 * READY;
-/// The same of how large their values are together.
-const WAITING_BYTES: usize = 8 << 20;
 /// How many records may wait for one recipient: a burst to one number must not fill the lane.
 const WAITING_FOR_ONE: usize = 100;
 
@@ -67,87 +59,6 @@ pub struct Queue<T> {
     crowd_changes: u64,
 }
 
-#[derive(Debug)]
-struct LaneQueue<T> {
-    partitions: BTreeMap<i32, PartitionQueue<T>>,
-    /// Partitions with a record that is ready, the next one first.
-    turns: VecDeque<i32>,
-    held: Held,
-    is_full: bool,
-}
-
-#[derive(Debug)]
-struct PartitionQueue<T> {
-    ready: VecDeque<Entry<T>>,
-    held: Held,
-}
-
-/// How much waits.
-#[derive(Clone, Copy, Debug, Default)]
-struct Held {
-    ready: usize,
-    waiting: usize,
-    bytes: usize,
-}
-
-/// From what on a lane is full.
-const MOST: Held = Held { ready: READY, waiting: WAITING, bytes: WAITING_BYTES };
-
-impl Held {
-    /// What one of so many partitions may hold in any case. Of records that is a quarter at least, so that what is fetched at
-    /// once is not thrown away for a handful; of the size of their values it is not.
-    fn share(partitions: usize) -> Held {
-        let quarter = MOST.divided_by(partitions.clamp(1, 4));
-        Held { bytes: MOST.bytes / partitions.max(1), ..quarter }
-    }
-
-    const fn divided_by(self, divisor: usize) -> Held {
-        Held { ready: self.ready / divisor, waiting: self.waiting / divisor, bytes: self.bytes / divisor }
-    }
-
-    /// Whether that is at least so much of anything.
-    fn reaches(self, most: Held) -> bool {
-        self.ready >= most.ready || self.waiting >= most.waiting || self.bytes >= most.bytes
-    }
-
-    fn put(&mut self, bytes: usize) {
-        self.waiting += 1;
-        self.bytes += bytes;
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.ready -= 1;
-        self.waiting -= 1;
-        self.bytes -= bytes;
-    }
-}
-
-impl<T> LaneQueue<T> {
-    fn partition(&mut self, number: i32) -> &mut PartitionQueue<T> {
-        let empty = || PartitionQueue { ready: VecDeque::new(), held: Held::default() };
-        self.partitions.entry(number).or_insert_with(empty)
-    }
-
-    /// Makes a record ready.
-    fn push(&mut self, entry: Entry<T>) {
-        let number = entry.partition.number;
-        let partition = self.partition(number);
-        let is_first = partition.ready.is_empty();
-        partition.held.ready += 1;
-        partition.ready.push_back(entry);
-        self.held.ready += 1;
-        if is_first {
-            self.turns.push_back(number);
-        }
-    }
-}
-
-impl<T> Default for LaneQueue<T> {
-    fn default() -> Self {
-        Self { partitions: BTreeMap::new(), turns: VecDeque::new(), held: Held::default(), is_full: false }
-    }
-}
-
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         let lanes = Lane::ALL.map(|_| LaneQueue::default());
@@ -158,13 +69,10 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Adds a record; those of one partition in their order.
     pub fn put(&mut self, entry: Entry<T>) {
-        let lane = &mut self.lanes[entry.partition.lane as usize];
-        lane.held.put(entry.bytes);
-        lane.partition(entry.partition.number).held.put(entry.bytes);
-        let number = entry.partition.lane as usize;
+        let lane = entry.partition.lane as usize;
+        self.lanes[lane].count(&entry);
         self.line_up(entry);
-        let lane = &mut self.lanes[number];
-        lane.is_full |= lane.held.reaches(MOST);
+        self.lanes[lane].note_full();
     }
 
     fn line_up(&mut self, entry: Entry<T>) {
@@ -185,23 +93,12 @@ impl<T> Queue<T> {
 
     /// Whether a record of the lane can be started.
     pub fn has_ready(&self, lane: Lane) -> bool {
-        !self.lanes[lane as usize].turns.is_empty()
+        self.lanes[lane as usize].has_ready()
     }
 
     /// The next record of the lane, for work. The end of that work is to be told to [`Self::end`].
     pub fn take(&mut self, lane: Lane) -> Option<Entry<T>> {
-        let lane = &mut self.lanes[lane as usize];
-        let number = lane.turns.pop_front()?;
-        let partition = lane.partitions.get_mut(&number)?;
-        let entry = partition.ready.pop_front()?;
-        if !partition.ready.is_empty() {
-            lane.turns.push_back(number);
-        }
-        partition.held.take(entry.bytes);
-        lane.held.take(entry.bytes);
-        // Resuming at the very bound would pause again after one record.
-        lane.is_full &= lane.held.reaches(MOST.divided_by(2));
-        Some(entry)
+        self.lanes[lane as usize].take()
     }
 
     /// The work on a record of the recipient has ended, so its next one can be started when those that are ready have
@@ -223,15 +120,8 @@ impl<T> Queue<T> {
     /// The partitions that have brought enough: of a lane that is full, those that have their share of it, or half of that if
     /// they were among `before`.
     pub fn enough(&self, before: &BTreeSet<Partition>) -> BTreeSet<Partition> {
-        let full = Lane::ALL.into_iter().zip(&self.lanes).filter(|(_, queue)| queue.is_full);
-        let enough = full.flat_map(|(lane, queue)| {
-            let partitions = queue.partitions.iter().map(move |(&number, own)| (Partition { lane, number }, own.held));
-            let share = Held::share(queue.partitions.len());
-            partitions.filter(move |(partition, held)| {
-                held.reaches(if before.contains(partition) { share.divided_by(2) } else { share })
-            })
-        });
-        enough.map(|(partition, _)| partition).collect()
+        let lanes = Lane::ALL.into_iter().zip(&self.lanes);
+        lanes.flat_map(|(lane, queue)| queue.enough(lane, before)).collect()
     }
 
     /// Whether the partition has brought enough records for one recipient.
@@ -242,7 +132,7 @@ impl<T> Queue<T> {
 
     /// Forgets partitions of which nothing waits: they may belong to somebody else by now.
     pub fn forget_empty(&mut self) {
-        self.lanes.iter_mut().for_each(|lane| lane.partitions.retain(|_, own| own.held.waiting > 0));
+        self.lanes.iter_mut().for_each(LaneQueue::forget_empty);
     }
 
     /// A number that differs once [`Self::is_crowded`] may.
@@ -253,7 +143,10 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        lane::{READY, WAITING_BYTES},
+        *,
+    };
 
     const FIRST: Partition = Partition { lane: Lane::Normal, number: 0 };
     const SECOND: Partition = Partition { lane: Lane::Normal, number: 1 };
