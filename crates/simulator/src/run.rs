@@ -23,8 +23,7 @@ pub fn run(scenario: &Scenario, policy: &PolicyName, seed: u64) -> Outcome {
 fn play(scenario: &Scenario, policy: &PolicyName, formula: &mut dyn Policy, seed: u64) -> Outcome {
     let mut world = World::new(scenario, seed);
     let mut watch = Watch::new(scenario.seconds);
-    let can_be_helped: Vec<bool> =
-        (0..scenario.partitions).map(|partition| scenario.can_be_helped(partition)).collect();
+    let can_be_helped = scenario.which_can_be_helped();
     let (mut cost, mut steps, mut late_steps, mut most) = (0_u64, 0, 0, scenario.replicas);
     let mut drained_after = vec![None; scenario.bursts.len()];
     let (first_epoch, mut end) = (world.epoch(), 0);

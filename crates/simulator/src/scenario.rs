@@ -230,6 +230,12 @@ impl Scenario {
         (f64::from(self.settings.max_in_flight) / self.latency_at(second)).min(self.cpu_capacity)
     }
 
+    /// What so many replicas can do each second, of records that are spread evenly: the one that reads most partitions is full.
+    pub fn fleet_capacity_at(&self, second: u32, replicas: u32) -> f64 {
+        let fullest = f64::from(self.partitions.div_ceil(replicas));
+        self.capacity_at(second) * f64::from(self.partitions) / fullest
+    }
+
     /// How much of what comes goes to each partition; the sum is 1.
     pub fn shares(&self) -> Vec<f64> {
         let all = self.hot_factor + f64::from(self.partitions - 1);
@@ -243,6 +249,11 @@ impl Scenario {
             / f64::from(self.seconds.div_ceil(60));
         let needs = average * self.shares()[partition as usize];
         needs < self.capacity_at(0) && self.stuck.iter().all(|stuck| stuck.partition != partition)
+    }
+
+    /// The same of each partition. It looks at the whole trace, so it is asked for once.
+    pub fn which_can_be_helped(&self) -> Vec<bool> {
+        (0..self.partitions).map(|partition| self.can_be_helped(partition)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use super::{build::pods_selector, pods};
 use crate::crd::SmsPipeline;
 
 /// When a Secret of the pod was last seen to have changed.
-pub(crate) const ANNOTATION: &str = "smspipeline.dev/secrets-changed-at";
+const ANNOTATION: &str = "smspipeline.dev/secrets-changed-at";
 
 /// Tells the nodes of all pods of `pipeline` that their files are not what they were. Where that fails they find out by
 /// themselves, later.

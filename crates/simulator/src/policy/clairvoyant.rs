@@ -131,8 +131,7 @@ fn slots(scenario: &Scenario, seed: u64, allowed: f64) -> Vec<Slot> {
 }
 
 fn reach(scenario: &Scenario, slot: &Slot, way: Way, before: Option<u32>, count: u32, start: f64) -> Way {
-    let fullest = f64::from(scenario.partitions.div_ceil(count));
-    let able = scenario.capacity_at(slot.second) * f64::from(scenario.partitions) / fullest;
+    let able = scenario.fleet_capacity_at(slot.second, count);
     let able = able.min(scenario.provider_limit_at(slot.second).unwrap_or(f64::INFINITY));
     let able = able.min(scenario.settings.rate_limit.unwrap_or(f64::INFINITY));
     let started = count.saturating_sub(before.unwrap_or(count));

@@ -18,8 +18,7 @@ pub struct Prompt {
 
 impl Prompt {
     pub fn new(scenario: &Scenario) -> Prompt {
-        let can_be_helped = (0..scenario.partitions).map(|partition| scenario.can_be_helped(partition)).collect();
-        Prompt { scenario: scenario.clone(), can_be_helped }
+        Prompt { scenario: scenario.clone(), can_be_helped: scenario.which_can_be_helped() }
     }
 }
 
@@ -31,12 +30,9 @@ impl Policy for Prompt {
         let helped = world.lags().into_iter().zip(&self.can_be_helped).filter(|(_, can)| **can);
         let waiting = helped.filter_map(|(lag, _)| lag).sum::<u64>() as f64;
         let backlog = if waiting > NOISE_SECONDS * input { waiting / settings.drain_within.as_secs_f64() } else { 0.0 };
-        let can = |replicas: u32| {
-            let fullest = f64::from(scenario.partitions.div_ceil(replicas));
-            scenario.capacity_at(world.second) * f64::from(scenario.partitions) / fullest
-        };
         let most = settings.max_replicas.min(scenario.partitions);
-        let enough = steps(scenario.partitions, most).find(|replicas| can(*replicas) >= input + backlog);
+        let is_enough = |replicas: &u32| scenario.fleet_capacity_at(world.second, *replicas) >= input + backlog;
+        let enough = steps(scenario.partitions, most).find(is_enough);
         let wanted = enough.unwrap_or(most).max(settings.min_replicas);
         (wanted != world.replicas).then_some(wanted)
     }
