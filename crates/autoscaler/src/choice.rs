@@ -7,6 +7,7 @@ use crate::{
     gate::{self, Overdue, Wait},
     memory::Memory,
     need::Demand,
+    patience::Patience,
     settings::Settings,
     signals::Signals,
 };
@@ -17,6 +18,8 @@ pub(crate) struct Choice {
     pub current: u32,
     pub count: u32,
     pub bound: Bound,
+    /// For how long records may wait before replicas are added; none where that is only told.
+    pub patience: Option<Patience>,
     pub is_behind: bool,
     pub is_rate_known: bool,
     /// Whether records have been finished since the last look.
@@ -63,7 +66,11 @@ pub(crate) fn choose(
         return (current, Reason::JudgingStep, None);
     }
     if choice.count > current {
-        return (choice.count, Reason::ScaleUp, None);
+        return if choice.patience.is_some_and(Patience::lasts) {
+            (current, Reason::WaitingToScaleUp, None)
+        } else {
+            (choice.count, Reason::ScaleUp, None)
+        };
     }
     if choice.count == current {
         return (current, Reason::Steady, None);

@@ -58,6 +58,8 @@ pub enum Reason {
     WaitingToScaleDown,
     /// Fewer would be enough once the backlog is gone.
     Behind,
+    /// More are needed for records not to wait, but they wait for far less than they may.
+    WaitingToScaleUp,
     /// More are needed, but whether the last step helps is to be seen first.
     JudgingStep,
     /// Rates are known from the second look on.
@@ -123,7 +125,7 @@ pub struct Terms {
     pub drain_within_seconds: f64,
     /// For how many seconds a step stops the group, as measured.
     pub pause_seconds: f64,
-    /// Which part of their capacity replicas should use.
+    /// Which part of their capacity replicas should use for what comes.
     pub utilization: f64,
     /// What the backlog needs: waiting ÷ drain within.
     pub need_of_backlog: f64,
@@ -131,8 +133,12 @@ pub struct Terms {
     pub need_of_pause: f64,
     /// What the input needs, of the partitions that more replicas can help.
     pub need_of_input: f64,
-    /// All three ÷ utilization: replicas that do a little less than they did before are still enough.
+    /// The first two ÷ 0.9, because replicas may do a little less than they did before, and the third ÷ utilization.
     pub need: f64,
+    /// For how long the oldest record will have waited by the time that a step would help.
+    pub expected_wait_seconds: f64,
+    /// For how long it may wait before replicas are added.
+    pub allowed_wait_seconds: f64,
     /// What the provider takes at most, as declared or as measured.
     pub provider_limit: Option<f64>,
     /// What one replica does with all its slots taken.

@@ -8,13 +8,14 @@
 //! replica does each second with all its slots taken:
 //!
 //! ```text
-//! need = (backlog ÷ T + λ · pause ÷ T + λ) ÷ utilization
+//! need = (backlog ÷ T + λ · pause ÷ T) ÷ 0.9 + λ ÷ utilization
 //! n    = the smallest count whose fullest replica, with ⌈P ÷ n⌉ of P partitions, has a share of the need that is at most μ
 //! ```
 //!
 //! One file per question: what the signals say (`measure`), what a replica can do (`capacity`), what is needed (`need`), what
 //! more replicas cannot help (`partitions`, `provider`, `effect`), which count that is (`formula`), whether now is the time
-//! (`gate`, `choice`, `window`), what would be if it were done (`preview`), what is told and for how long (`lasting`), and all of it together (`rule`).
+//! (`gate`, `patience`, `choice`, `window`), what would be if it were done (`preview`), what is told and for how long
+//! (`lasting`), and all of it together (`rule`).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -34,6 +35,7 @@ mod measure;
 mod memory;
 mod need;
 mod partitions;
+mod patience;
 mod preview;
 mod provider;
 mod record;

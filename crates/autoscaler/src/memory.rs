@@ -46,6 +46,8 @@ pub struct Memory {
     pub(crate) transition: Option<Transition>,
     /// For how long a step stops the group, in seconds; none before the first.
     pub(crate) pause_seconds: Option<f64>,
+    /// How long a step up takes until it helps, in seconds; none before the first.
+    pub(crate) step_seconds: Option<f64>,
     /// The last step that did not help, while that counts.
     pub(crate) useless: Option<Useless>,
     /// What the provider takes at most, as measured while it does, in records per second.

@@ -4,6 +4,11 @@ use crate::{decision::Finding, measure::Seen, settings::Settings};
 
 /// Above how many times the average of the others a partition counts as hot: what all partitions need is no hot partition.
 const HOT: f64 = 2.0;
+/// Which part of their capacity replicas are planned to use for a backlog, which is to be gone in time though they may do a
+/// little less than they did before.
+pub(crate) const USE_FOR_BACKLOG: f64 = 0.9;
+/// At which rate records come at least where it is asked how long they have waited, per second.
+const SLOWEST: f64 = 0.01;
 /// By which part of its capacity each further replica must help a hot partition that no count can help enough.
 const USEFUL: f64 = 0.1;
 
@@ -29,6 +34,8 @@ pub(crate) struct Demand {
     pub of_backlog: f64,
     pub of_pause: f64,
     pub of_input: f64,
+    /// How long the oldest record of any partition has waited, at the rate at which records come, in seconds.
+    pub longest_wait_seconds: f64,
     /// Partitions that no count of replicas can help.
     pub findings: Vec<Finding>,
 }
@@ -91,6 +98,8 @@ impl Demand {
                     demand.findings.push(Finding::PartitionStuck { topic, partition: number, done, waiting });
                     continue;
                 }
+                let wait_seconds = partition.waiting / input.max(SLOWEST);
+                demand.longest_wait_seconds = demand.longest_wait_seconds.max(wait_seconds);
                 let of_backlog = partition.waiting / within;
                 helped.push(PartitionDemand {
                     topic,
@@ -109,7 +118,8 @@ impl Demand {
                 demand.of_backlog += partition.of_backlog;
                 demand.of_pause += partition.of_pause;
                 demand.of_input += partition.of_input;
-                lane.need += (partition.of_backlog + partition.of_pause + partition.of_input) / settings.utilization;
+                lane.need += (partition.of_backlog + partition.of_pause) / USE_FOR_BACKLOG;
+                lane.need += partition.of_input / settings.utilization;
             }
             demand.lanes.push(lane);
         }
@@ -123,8 +133,8 @@ impl Demand {
 
     /// Which part of it the backlog needs.
     pub fn part_of_backlog(&self) -> f64 {
-        let all = self.of_backlog + self.of_pause + self.of_input;
-        if all > 0.0 { self.of_backlog / all } else { 0.0 }
+        let all = self.total();
+        if all > 0.0 { (self.of_backlog / USE_FOR_BACKLOG / all).min(1.0) } else { 0.0 }
     }
 
     /// What the fullest of so many replicas has to do when everything is multiplied by `scale`.
@@ -248,7 +258,7 @@ mod tests {
         assert!((demand.of_backlog - 600.0).abs() < 1e-9);
         assert!((demand.of_pause - 30.0).abs() < 1e-9);
         assert!((demand.of_input - 1200.0).abs() < 1e-9);
-        assert!((demand.total() - 1830.0 / 0.8).abs() < 1e-9);
+        assert!((demand.total() - 630.0 / 0.9 - 1200.0 / 0.8).abs() < 1e-9);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     measure::{self, Seen},
     memory::Memory,
     need::{Demand, Given},
+    patience::{self, Patience},
     preview,
     provider::{self, Provider},
     settings::{Mode, Settings},
@@ -19,9 +20,8 @@ use crate::{
     text,
 };
 
-/// How much more than what is needed fewer replicas must be able to do before some are taken away: otherwise noise would
-/// add and remove one for ever.
-const ROOM_TO_SCALE_IN: f64 = 1.05;
+/// From how many times the smoothed input on two looks in a row are a jump.
+const JUMP: f64 = 1.1;
 /// From which part of the input on what the backlog needs counts as being behind.
 const BEHIND: f64 = 0.05;
 
@@ -165,8 +165,9 @@ fn weigh(
     let range = (fewest, most);
     let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current: from };
     let (mut count, mut bound) = formula.count(1.0);
-    let (mut with_room, _) = formula.count(ROOM_TO_SCALE_IN);
-    let (mut for_input, _) = formula.count(ROOM_TO_SCALE_IN * (1.0 - demand.part_of_backlog()));
+    let room = patience::room_to_scale_in(settings);
+    let (mut with_room, _) = formula.count(room);
+    let (mut for_input, _) = formula.count(room * (1.0 - demand.part_of_backlog()));
     if capacity.is_below_usual() && count > current.max(1) * 2 {
         // More is needed because replicas do less than usual: whether more of them help is to be seen first.
         count = demand.aligned(current.max(1) * 2, range.0);
@@ -175,6 +176,9 @@ fn weigh(
     if is_idle && settings.min_replicas == 0 {
         (count, bound, with_room, for_input) = (0, Bound::Need, 0, 0);
     }
+    let able = given.capacity * f64::from(from);
+    let step_seconds = next.step_seconds.unwrap_or(patience::USUAL_STEP_SECONDS);
+    let patience = Patience::of(settings, demand.longest_wait_seconds, demand.input, able, step_seconds);
     let is_rate_known = seen.all().all(|partition| partition.input.is_some());
     if is_rate_known {
         next.window.add(now, with_room.max(count), backlog_window(settings), settings.stale_after());
@@ -191,10 +195,13 @@ fn weigh(
         let expected = able.min(demand.total()).min(provider.limit.unwrap_or(f64::INFINITY));
         Forecast { input_before: demand.input, done_before: demand.done, expected, was_behind: is_behind }
     };
-    let terms = terms(settings, &seen, &demand, &provider, given, range, count, partitions);
+    let terms = terms(settings, &seen, &demand, &provider, given, patience, range, count, partitions);
     let is_at_work = is_rate_known && seen.done_now.is_some_and(|done| done > 0.0);
     let unfinished = seen.unfinished();
-    let choice = Choice { current: from, count, bound, is_behind, is_rate_known, is_at_work, range, unfinished };
+    // No record waits for a count that is only told, so that it would be too low for ever.
+    let patience = Some(patience).filter(|_| !is_preview);
+    let choice =
+        Choice { current: from, count, bound, patience, is_behind, is_rate_known, is_at_work, range, unfinished };
     let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
 
     next.capacity = Some(capacity);
@@ -210,7 +217,7 @@ fn weigh(
 fn jump(seen: &Seen, last_input: Option<f64>) -> f64 {
     let smoothed: f64 = seen.all().filter_map(|partition| partition.input).sum();
     match (seen.input_now, last_input) {
-        (Some(now), Some(last)) if smoothed > 0.0 => (now.min(last) / smoothed).max(1.0),
+        (Some(now), Some(last)) if now.min(last) > JUMP * smoothed && smoothed > 0.0 => now.min(last) / smoothed,
         _ => 1.0,
     }
 }
@@ -225,6 +232,10 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
     }
     if is_at_rest {
         step.settled_at = Some(signals.at);
+        if step.to > step.from {
+            let took = signals.at.duration_since(step.at).as_secs_f64();
+            next.step_seconds = Some(patience::learn_step_seconds(next.step_seconds, took));
+        }
         if let Some(pause) = next.transition.take().and_then(|transition| transition.pause_seconds()) {
             let before = next.pause_seconds.unwrap_or(USUAL_PAUSE_SECONDS);
             next.pause_seconds = Some(before + (pause - before) / 3.0);
@@ -257,6 +268,7 @@ fn terms(
     demand: &Demand,
     provider: &Provider,
     given: Given,
+    patience: Patience,
     range: (u32, u32),
     count: u32,
     partitions: u32,
@@ -275,6 +287,8 @@ fn terms(
         need_of_pause: demand.of_pause,
         need_of_input: demand.of_input,
         need: demand.total(),
+        expected_wait_seconds: patience.expected_wait_seconds,
+        allowed_wait_seconds: patience.allowed_wait_seconds,
         provider_limit: provider.limit,
         capacity: given.capacity,
         busy: (!busy.is_empty()).then(|| busy.iter().sum::<f64>() / busy.len() as f64),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     decision::{Acting, Bound, Decision, Finding, Reason, Terms},
-    need::partitions_of_fullest,
+    need::{USE_FOR_BACKLOG, partitions_of_fullest},
 };
 
 /// A number for people: thousands with commas, small ones with a digit after the point.
@@ -65,6 +65,7 @@ fn headline(decision: &Decision, held: Option<&str>) -> String {
         Reason::AboveMaximum => "there are more than the maximum".to_owned(),
         Reason::WaitingToScaleDown => "fewer would be enough, but have not been for long enough".to_owned(),
         Reason::Behind => "fewer would be enough once the backlog is gone".to_owned(),
+        Reason::WaitingToScaleUp => waiting_to_scale_up(decision.terms.as_ref()),
         Reason::JudgingStep => "what the last step brings is seen first".to_owned(),
         Reason::Learning => "rates are known from the second look on".to_owned(),
         Reason::SignalUnknown | Reason::PodsChanging | Reason::CrashLooping | Reason::Rebalancing => {
@@ -77,21 +78,35 @@ fn headline(decision: &Decision, held: Option<&str>) -> String {
     format!("{change}: {because}.")
 }
 
+fn waiting_to_scale_up(terms: Option<&Terms>) -> String {
+    let mut text = "more are needed only once records wait for longer".to_owned();
+    if let Some(Terms { expected_wait_seconds: expected, allowed_wait_seconds: allowed, .. }) = terms {
+        // A string takes everything that is written to it.
+        let _ = write!(
+            text,
+            "; by the time that a step would help they will have waited for {} s of the {} s that they may",
+            number(*expected),
+            number(*allowed),
+        );
+    }
+    text
+}
+
 fn formula(terms: &Terms, recommended: Option<u32>, bound: Option<Bound>) -> String {
     let count = recommended.unwrap_or(0);
     let mut text = format!(
-        "{} records wait and {} come each second; to be done within {} s that needs {} + {} for a pause of {:.1} s + {} = \
-         {} per second, {} at {:.0} % use",
+        "{} records wait and {} come each second; to be done within {} s that needs ({} + {} for a pause of {:.1} s) at \
+         {:.0} % use and {} at {:.0} % use: {} per second",
         number(terms.waiting),
         number(terms.input),
         number(terms.drain_within_seconds),
         number(terms.need_of_backlog),
         number(terms.need_of_pause),
         terms.pause_seconds,
+        USE_FOR_BACKLOG * 100.0,
         number(terms.need_of_input),
-        number(terms.need_of_backlog + terms.need_of_pause + terms.need_of_input),
-        number(terms.need),
         terms.utilization * 100.0,
+        number(terms.need),
     );
     // A string takes everything that is written to it.
     let _ = write!(text, "; one replica does {}", number(terms.capacity));

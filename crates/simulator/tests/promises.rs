@@ -1,7 +1,13 @@
 //! What the rule promises, over whole traces.
 
+use std::sync::LazyLock;
+
 use autoscaler::{Bound, Finding, Reason};
-use simulator::{PolicyName, Scenario, TRACES, compare, run};
+use simulator::{Comparison, PolicyName, Scenario, TRACES, compare, run};
+
+/// The rule on every trace.
+static ALL: LazyLock<Vec<Comparison>> =
+    LazyLock::new(|| TRACES.iter().map(|name| compare(&trace(name), &[PolicyName::drain_slo()], 1)).collect());
 
 fn trace(name: &str) -> Scenario {
     Scenario::named(name).expect("a trace")
@@ -16,7 +22,7 @@ fn constant_load_means_constant_replicas_for_a_day() {
 }
 
 #[test]
-fn a_backlog_is_gone_within_its_time_and_a_start_up_in_95_of_100_runs() {
+fn a_backlog_is_gone_within_its_time_and_a_start_up_in_190_of_200_runs() {
     let scenario = trace("backlog");
     let within = u32::try_from(scenario.settings.drain_within.as_secs()).expect("short") + scenario.start_seconds.1;
     let drained = |seed| run(&scenario, &PolicyName::drain_slo(), seed).drained_after[0];
@@ -26,11 +32,17 @@ fn a_backlog_is_gone_within_its_time_and_a_start_up_in_95_of_100_runs() {
 
 #[test]
 fn no_record_waits_too_long_where_that_can_be_kept() {
-    for name in TRACES {
-        let comparison = compare(&trace(name), &[PolicyName::drain_slo()], 1);
-        let outcome = &comparison.outcomes[0];
+    for comparison in &*ALL {
+        let (name, outcome) = (&comparison.scenario.name, &comparison.outcomes[0]);
         assert!(comparison.is_kept_by(outcome), "{name}: {} s, {} allowed", outcome.age_p99, comparison.age_allowed);
     }
+}
+
+#[test]
+fn all_traces_together_cost_at_most_1_15_times_what_a_plan_with_foresight_costs() {
+    let cost: u64 = ALL.iter().map(|comparison| comparison.outcomes[0].replica_seconds).sum();
+    let least: u64 = ALL.iter().map(|comparison| comparison.least_replica_seconds).sum();
+    assert!(cost * 100 <= least * 115, "{cost} replica-seconds, at least {least}");
 }
 
 #[test]
@@ -104,7 +116,9 @@ fn a_provider_that_breaks_down_gets_one_useless_step_at_most_and_what_waits_is_d
         assert!(meanwhile().any(|decision| decision.text.contains("no further step up")), "at {limit} it says why");
         let after = u32::try_from(to).expect("a second of the trace") + 600;
         let oldest = outcome.samples.iter().filter(|sample| sample.second >= after).map(|sample| sample.age).max();
-        assert!(oldest.is_some_and(|age| age <= 5), "at {limit}: {oldest:?} s old after ten minutes");
+        // So long records may wait at any time.
+        let allowed = scenario.settings.drain_within.as_secs() / 5;
+        assert!(oldest.is_some_and(|age| u64::from(age) <= allowed), "at {limit}: {oldest:?} s old after ten minutes");
     }
 }
 

@@ -23,12 +23,13 @@ pub struct ProcessorAutoscaling {
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$') && !self.matches('^0+(s|m|h)$')").message("drainWithin must be a whole number above 0 with a unit s, m or h, such as 60s"))]
     #[schemars(length(max = 10))]
     pub drain_within: String,
-    /// For how long fewer processors must have been enough before some are taken away, such as `5m`.
+    /// For how long fewer processors must have been enough before some are taken away, such as `3m`.
     #[serde(default = "default_scale_down_after")]
-    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("scaleDownAfter must be a whole number with a unit s, m or h, such as 5m"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("scaleDownAfter must be a whole number with a unit s, m or h, such as 3m"))]
     #[schemars(length(max = 10))]
     pub scale_down_after: String,
-    /// How much of their capacity processors are planned to use, in percent: what is left is for those that do less than before.
+    /// How much of their capacity processors are planned to use for what comes, in percent. With 100, one is added when messages
+    /// would wait for more than a fifth of `drainWithin`; with less, before they wait.
     #[serde(default = "default_utilization_percent")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 100").message("utilizationPercent must be from 1 to 100"))]
     pub utilization_percent: i32,
@@ -68,10 +69,10 @@ fn default_drain_within() -> String {
 }
 
 fn default_scale_down_after() -> String {
-    "5m".to_owned()
+    "3m".to_owned()
 }
 
-/// docs/autoscaling.md shows what a lower one costs.
+/// docs/autoscaling.md shows what less costs.
 fn default_utilization_percent() -> i32 {
-    90
+    100
 }

@@ -39,7 +39,7 @@ struct DecisionLabels {
 /// One term: its name, what it is, and how to find it in a decision.
 type Term = (&'static str, &'static str, fn(&Decision) -> Option<f64>);
 
-const TERMS: [Term; 23] = [
+const TERMS: [Term; 25] = [
     ("desired_replicas", "Processors that there should be", |decision| Some(decision.desired.into())),
     ("current_replicas", "Processors that were asked for when it was decided", |decision| {
         Some(decision.current.into())
@@ -57,8 +57,16 @@ const TERMS: [Term; 23] = [
     ("drain_within_seconds", "Within which time the backlog is to be gone", |decision| {
         Some(decision.terms.as_ref()?.drain_within_seconds)
     }),
-    ("utilization_ratio", "Which part of their capacity processors should use", |decision| {
+    ("utilization_ratio", "Which part of their capacity processors should use for what comes", |decision| {
         Some(decision.terms.as_ref()?.utilization)
+    }),
+    (
+        "expected_wait_seconds",
+        "For how long messages will have waited by the time that a step would help",
+        |decision| Some(decision.terms.as_ref()?.expected_wait_seconds),
+    ),
+    ("allowed_wait_seconds", "For how long messages may wait before processors are added", |decision| {
+        Some(decision.terms.as_ref()?.allowed_wait_seconds)
     }),
     ("partitions", "Partitions of the topic that has most of them", |decision| {
         Some(decision.terms.as_ref()?.partitions.into())
@@ -175,6 +183,8 @@ mod tests {
             need_of_pause: 10.0,
             need_of_input: 11.0,
             need: 12.0,
+            expected_wait_seconds: 24.0,
+            allowed_wait_seconds: 25.0,
             provider_limit: Some(13.0),
             capacity: 14.0,
             busy: Some(15.0),
@@ -199,7 +209,7 @@ mod tests {
         // Each has a value of its own, so that what is left out or told twice is missed here.
         let told: BTreeMap<_, _> =
             TERMS.iter().filter_map(|(name, _, term)| Some((format!("{:02}", term(&decision)?), *name))).collect();
-        let expected = (1..=23).map(|number| format!("{number:02}"));
+        let expected = (1..=25).map(|number| format!("{number:02}"));
         assert!(told.keys().cloned().eq(expected), "{told:?}");
     }
 }

@@ -61,7 +61,7 @@ impl Chaos {
         let min = self.random.u32(0..=3);
         Settings {
             first_guess: 1.0 + self.random.f64() * 1000.0,
-            utilization: 0.1 + 0.9 * self.random.f64(),
+            utilization: (0.1 + 1.8 * self.random.f64()).min(1.0),
             scale_down_after: Duration::from_secs(self.random.u64(0..=120)),
             fallback_after: Duration::from_secs(self.random.u64(1..=300)),
             mode: if self.random.u8(..) < 32 { Mode::DryRun } else { Mode::Auto },

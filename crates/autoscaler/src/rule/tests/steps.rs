@@ -26,6 +26,53 @@ fn a_backlog_is_gone_within_the_time_asked_for_once_its_replicas_are_there() {
 }
 
 #[test]
+fn replicas_are_added_when_records_wait_for_a_fifth_of_the_time_and_then_work_it_off() {
+    let mut world = World::new(12, 2, 1000.0);
+    let decisions = world.run(60, 2100.0);
+    let up = decisions.iter().position(|decision| decision.to_apply() == Some(3)).expect("a step up");
+    let before = reasons(&decisions[..up]);
+    assert_eq!(before, [Reason::Learning, Reason::WaitingToScaleUp]);
+    let waits = |decision: &Decision| decision.terms.as_ref().map_or(0.0, |terms| terms.expected_wait_seconds);
+    assert!(waits(&decisions[up - 1]) < 24.0 && waits(&decisions[up]) >= 24.0, "{}", decisions[up].text);
+    assert!(world.left() < 1.0, "{}", world.left());
+}
+
+#[test]
+fn input_that_goes_up_and_down_around_what_replicas_can_do_changes_nothing() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.run(30, 1900.0);
+    for _ in 0..20 {
+        let decisions = [world.run(12, 2150.0), world.run(18, 1850.0)].concat();
+        assert!(decisions.iter().all(|decision| decision.to_apply().is_none()), "{decisions:#?}");
+    }
+    assert_eq!(world.replicas, 2);
+}
+
+#[test]
+fn with_head_room_replicas_are_added_before_records_wait() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.settings.utilization = 0.9;
+    let decisions = world.run(3, 1850.0);
+    assert_eq!(world.replicas, 3, "{}", decisions[2].text);
+    assert!(world.left() < 1.0, "{}", world.left());
+}
+
+#[test]
+fn pods_that_take_long_to_start_are_asked_for_sooner() {
+    let waited_when_asked = |start_looks| {
+        let mut world = World::new(12, 1, 1000.0);
+        world.start_looks = start_looks;
+        world.run(20, 500.0);
+        world.run(60, 3000.0);
+        assert_eq!(world.replicas, 4);
+        let decisions = world.run(90, 4500.0);
+        let up = decisions.iter().position(|decision| decision.to_apply().is_some()).expect("a step up");
+        decisions[up].terms.as_ref().map_or(0.0, |terms| terms.waiting)
+    };
+    assert!(waited_when_asked(12) < waited_when_asked(1));
+}
+
+#[test]
 fn what_a_replica_can_do_ends_where_its_cpu_does_however_many_slots_are_free() {
     let mut world = World::new(12, 2, 1000.0);
     world.settings.first_guess = 2500.0;
@@ -63,7 +110,7 @@ fn a_backlog_is_gone_in_time_though_replicas_do_a_little_less_than_before() {
 #[test]
 fn replicas_go_by_half_at_most_after_fewer_were_enough_for_long_enough() {
     let mut world = World::new(12, 12, 1000.0);
-    let decisions = world.run(31, 1000.0);
+    let decisions = world.run(19, 1000.0);
     assert_eq!(reasons(&decisions), [Reason::Learning, Reason::WaitingToScaleDown]);
     let counts: Vec<_> = world.run(40, 1000.0).iter().filter_map(Decision::to_apply).collect();
     assert_eq!(counts, [6, 3, 2]);

@@ -27,9 +27,18 @@ fn a_decision_tells_its_formula_in_words_and_numbers() {
     let decision = world.run(2, 2000.0).pop().expect("a decision");
     assert_eq!(
         decision.text,
+        "2 replicas stay: more are needed only once records wait for longer; by the time that a step would help they will \
+         have waited for 0.0 s of the 24 s that they may. 0.0 records wait and 2,000 come each second; to be done within \
+         120 s that needs (0.0 + 50 for a pause of 3.0 s) at 90 % use and 2,000 at 100 % use: 2,056 per second; one replica \
+         does 1,000, so 3 replicas with 4 of 12 partitions at most has 685."
+    );
+    world.settings.utilization = 0.8;
+    let decision = world.run(1, 2000.0).pop().expect("a decision");
+    assert_eq!(
+        decision.text,
         "2 → 3 replicas: more are needed. 0.0 records wait and 2,000 come each second; to be done within 120 s that needs \
-         0.0 + 50 for a pause of 3.0 s + 2,000 = 2,050 per second, 2,278 at 90 % use; one replica does 1,000, so 3 replicas \
-         with 4 of 12 partitions at most has 759."
+         (0.0 + 50 for a pause of 3.0 s) at 90 % use and 2,000 at 80 % use: 2,556 per second; one replica does 1,000, so \
+         3 replicas with 4 of 12 partitions at most has 852."
     );
 }
 
@@ -63,7 +72,7 @@ fn previewed(inputs: &[f64]) -> Vec<(u32, Reason)> {
 
 #[test]
 fn a_dry_run_tells_one_step_and_not_each_fluctuation() {
-    let fluctuating: Vec<f64> = (0..200).map(|look| if look / 6 % 2 == 0 { 3300.0 } else { 3900.0 }).collect();
+    let fluctuating: Vec<f64> = (0..200).map(|look| if look / 6 % 2 == 0 { 3700.0 } else { 4300.0 }).collect();
     let mut told = previewed(&fluctuating);
     told.dedup();
     assert_eq!(told, [(4, Reason::Steady), (6, Reason::ScaleUp)]);

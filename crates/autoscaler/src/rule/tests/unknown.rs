@@ -81,7 +81,7 @@ fn a_silent_pod_stops_only_those_steps_that_take_replicas_away() {
     assert_eq!(decisions[59].reason, Reason::SignalUnknown);
     assert_eq!(decisions[59].desired, 4);
     assert!(decisions[59].text.contains("the load of pod processor-0 is unknown: connection refused"));
-    assert!(silenced(10, 5000.0).iter().any(|decision| decision.to_apply().is_some_and(|to| to > decision.current)));
+    assert!(silenced(10, 9000.0).iter().any(|decision| decision.to_apply().is_some_and(|to| to > decision.current)));
 }
 
 /// Decides by signals in which pods and group are as `change` says, for ten seconds each.
