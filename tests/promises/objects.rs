@@ -207,25 +207,21 @@ async fn an_autoscaler_takes_the_replicas_over_as_they_are_and_keeps_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn processors_are_scaled_with_kubectl_scale_whether_the_resource_names_replicas_or_not() {
-    let cluster = Cluster::namespace().await;
-    create_database_secret(&cluster);
-    let operator = cluster.operator();
-    let applied = Applied { cluster, operator, prefix: unique("sms") };
-    let manifest = include_str!("../../crds/examples/quickstart.yaml")
-        .replace("kafka-bootstrap.kafka:9092", &Environment::get().kafka)
-        .replace("prefix: sms", &format!("prefix: {}", applied.prefix))
-        .replace("processor:\n    replicas: 1\n", "processor:\n");
-    applied.cluster.apply(&manifest);
-    let replicas = || {
-        let found = find(&applied.cluster, "deployment/notifications-processor")?;
-        found["spec"]["replicas"].as_i64()
-    };
-    eventually("one processor", LIMIT, async || (replicas()? == 1).then_some(())).await;
+async fn processors_are_scaled_with_kubectl_scale_unless_they_follow_their_lag() {
+    let applied = Applied::new().await;
+    let cluster = &applied.cluster;
+    let replicas = || find(cluster, "deployment/notifications-processor")?["spec"]["replicas"].as_i64();
+    eventually("there are processors", LIMIT, async || replicas()).await;
+    let scale = || cluster.try_kubectl(&["scale", "smsp/notifications", "--replicas=5"]);
 
-    applied.cluster.kubectl(&["scale", "smsp/notifications", "--replicas=5"]);
-
+    assert!(scale().status.success());
     eventually("five processors", LIMIT, async || (replicas()? == 5).then_some(())).await;
+
+    let patch = json!({ "spec": { "processor": { "replicas": null, "autoscaling": { "maxReplicas": 2 } } } });
+    cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", &patch.to_string()]);
+    let refused = scale();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("either replicas or autoscaling"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

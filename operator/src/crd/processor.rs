@@ -7,14 +7,15 @@ use super::{HttpProvider, PodOptions, ProcessorAutoscaling, SecretKeyRef};
 /// The fleet that carries messages to the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.autoscaling) || self.replicas == 1").message("processor must not hold both replicas and autoscaling: with autoscaling, minReplicas and maxReplicas bound how many run"))]
+#[x_kube(validation = Rule::new("has(self.replicas) != has(self.autoscaling)").message("processor must hold either replicas or autoscaling: with autoscaling, minReplicas and maxReplicas bound how many run"))]
 #[x_kube(validation = Rule::new("self.onUnknownOutcome != 'Query' || (has(self.provider.http) && has(self.provider.http.query))").message("onUnknownOutcome Query needs provider.http.query, which says how the provider is asked"))]
 pub struct Processor {
     /// How many processors run, in place of `autoscaling`; more than partitions would stand idle.
-    // With a default, because the API server serves no scale subresource without a value.
-    #[serde(default = "default_replicas")]
+    // Without a default, which `autoscaling` could not be told apart from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("replicas must be from 0 to 1000"))]
-    pub replicas: i32,
+    pub replicas: Option<i32>,
     /// Has as many processors run as it takes to drain a backlog in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProcessorAutoscaling")]
@@ -152,10 +153,6 @@ impl Default for Retry {
     fn default() -> Self {
         Self { max_retries: default_max_retries(), delay: default_retry_delay() }
     }
-}
-
-fn default_replicas() -> i32 {
-    1
 }
 
 fn default_max_in_flight() -> i32 {

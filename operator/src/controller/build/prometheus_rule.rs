@@ -133,7 +133,7 @@ mod tests {
 
     fn alerts_of(processors: i32) -> Vec<Alert> {
         let mut pipeline = pipeline();
-        pipeline.spec.processor.replicas = processors;
+        pipeline.spec.processor.replicas = Some(processors);
         alerts(&validated(&pipeline))
     }
 
