@@ -43,27 +43,49 @@ async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_tem
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_nodes_are_told_within_thirty_seconds_of_a_secret_whose_files_the_running_pods_follow() {
+async fn other_api_keys_and_another_secret_of_the_provider_replace_the_pods_that_use_them_within_thirty_seconds() {
     let (applied, _node) = ready().await;
-    let authentication = r#"{"spec":{"api":{"authentication":{"anonymous":null,
-        "apiKeysSecretRef":{"name":"notifications-api-keys","key":"keys.json"}}}}}"#;
-    let keys = r#"--from-literal=keys.json={"keys":[]}"#;
-    applied.cluster.kubectl(&["create", "secret", "generic", "notifications-api-keys", keys]);
-    applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", authentication]);
-    let template = || applied.cluster.kubectl(&["get", "deployment", "notifications-api", "-o", "yaml"]);
-    eventually("the API asks for keys", LIMIT, async || template().contains("notifications-api-keys").then_some(()))
-        .await;
-    applied.cluster.kubectl(&["rollout", "status", "deployment/notifications-api", "--timeout=30s"]);
-    let pods = |column: &str| applied.cluster.kubectl(&["get", "pods", "--no-headers", "-o", column]);
-    let names = || pods("custom-columns=:metadata.name");
-    let told = || pods(r"custom-columns=:metadata.annotations.smspipeline\.dev/secrets-changed-at");
-    let before = names();
-    assert!(told().lines().all(|annotation| annotation == "<none>"), "{}", told());
+    let spec = r#"{"spec":{
+        "api":{"authentication":{"anonymous":null,
+            "apiKeysSecretRef":{"name":"notifications-api-keys","key":"keys.json"}}},
+        "processor":{"provider":{"simulated":null,"http":{
+            "url":"http://127.0.0.1:1/send","json":{"text":"{{ secrets.token }}"},
+            "secrets":{"token":{"name":"notifications-provider","key":"token"}},
+            "responses":[{"when":{"status":"200"},"outcome":"Delivered"}]}}}}}"#;
+    let secrets = [("notifications-api-keys", r#"keys.json={"keys":[]}"#), ("notifications-provider", "token=hunter1")];
+    for (name, literal) in secrets {
+        applied.cluster.kubectl(&["create", "secret", "generic", name, &format!("--from-literal={literal}")]);
+    }
+    applied.cluster.kubectl(&["patch", "smsp", "notifications", "--type=merge", "-p", spec]);
+    let template = |name| applied.cluster.kubectl(&["get", "deployment", name, "-o", "jsonpath={.spec.template}"]);
+    let both = || (template("notifications-api"), template("notifications-processor"));
+    eventually("both use their Secrets", LIMIT, async || {
+        let (api, processor) = both();
+        (api.contains("notifications-api-keys") && processor.contains("notifications-provider")).then_some(())
+    })
+    .await;
 
-    let changed = r#"{"stringData":{"keys.json":"{\"keys\": []}"}}"#;
-    applied.cluster.kubectl(&["patch", "secret", "notifications-api-keys", "--type=merge", "-p", changed]);
-    eventually("every pod is annotated", FOLLOWED, async || (!told().contains("<none>")).then_some(())).await;
-    assert_eq!(names(), before, "no pod is replaced");
+    let before = both();
+    let change = |name, data: &str| {
+        applied.cluster.kubectl(&[
+            "patch",
+            "secret",
+            name,
+            "--type=merge",
+            "-p",
+            &format!(r#"{{"stringData":{data}}}"#),
+        ])
+    };
+    change("notifications-api-keys", r#"{"keys.json":"{\"keys\": []}"}"#);
+    eventually("the API gets another template", FOLLOWED, async || (both().0 != before.0).then_some(())).await;
+    assert_eq!(both().1, before.1, "processors have no API keys");
+
+    let before = both();
+    change("notifications-provider", r#"{"token":"hunter2"}"#);
+    eventually("processors get another template", FOLLOWED, async || (both().1 != before.1).then_some(())).await;
+    assert_eq!(both().0, before.0, "the API has no secret of the provider");
+    let shown = applied.cluster.kubectl(&["get", "smsp,deployments,events", "-o", "yaml"]);
+    assert!(!shown.contains("hunter") && !applied.operator.output().contains("hunter"), "no secret is shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

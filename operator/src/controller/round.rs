@@ -10,7 +10,7 @@ use super::{
     apply::{self, Written},
     build::{self, Desired},
     dereference::{self, Referenced, reach_database},
-    events, key, ownership, refresh, rotation,
+    events, key, ownership, rotation,
     status::{self, Findings, Unapplied, Unusable, Workloads},
     topics::{Problem, Unready},
     turns::Turn,
@@ -52,9 +52,6 @@ pub(super) async fn round(
             if findings.paused.is_none() {
                 // In a box of its own, because it is large.
                 failed = Box::pin(carry_out(context, pipeline, &validated, &mut findings, turn)).await;
-                if context.secrets_seen.take_untold(&key(pipeline)) {
-                    refresh::files(&context.client, pipeline).await;
-                }
             } else {
                 match apply::look(&context.client, &validated).await {
                     Ok(workloads) => findings.workloads = workloads.map(Ok),

@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -41,36 +40,12 @@ pub type Versions = BTreeMap<String, Option<String>>;
 
 /// What the last round of each pipeline has read.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<HashMap<ObjectRef<SmsPipeline>, Read>>);
-
-/// What rounds of one pipeline have read.
-#[derive(Debug, Default)]
-struct Read {
-    /// In the last one.
-    versions: Versions,
-    /// Of each Secret that was there the last time that it was.
-    existing: BTreeMap<String, String>,
-    /// Whether one has changed since and nobody was told.
-    is_untold: bool,
-}
+pub struct Seen(Mutex<HashMap<ObjectRef<SmsPipeline>, Versions>>);
 
 impl Seen {
     /// A round of `pipeline` has read these.
     pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) {
-        let mut seen = self.locked();
-        let read = seen.entry(pipeline).or_default();
-        read.existing.retain(|name, _| versions.contains_key(name));
-        for (name, version) in &versions {
-            let Some(version) = version else { continue };
-            let before = read.existing.insert(name.clone(), version.clone());
-            read.is_untold |= before.is_some_and(|before| before != *version);
-        }
-        read.versions = versions;
-    }
-
-    /// Whether a Secret of `pipeline` has another version than when a round last found it, and that is still to be told.
-    pub fn take_untold(&self, pipeline: &ObjectRef<SmsPipeline>) -> bool {
-        self.locked().get_mut(pipeline).is_some_and(|read| mem::take(&mut read.is_untold))
+        self.locked().insert(pipeline, versions);
     }
 
     /// A pipeline is gone.
@@ -81,10 +56,10 @@ impl Seen {
     /// The Secrets whose turn it is, each with those who have read it and in which version.
     fn due(&self, second: u64) -> BTreeMap<Name, Vec<Reader>> {
         let seen = self.locked();
-        let interval = interval_of(seen.values().map(|read| read.versions.len()).sum());
+        let interval = interval_of(seen.values().map(Versions::len).sum());
         let mut due = BTreeMap::<_, Vec<_>>::new();
-        for (pipeline, read) in seen.iter() {
-            for (name, version) in &read.versions {
+        for (pipeline, versions) in seen.iter() {
+            for (name, version) in versions {
                 let secret = (pipeline.namespace.clone().unwrap_or_default(), name.clone());
                 if turn(&secret, interval) == second % interval {
                     due.entry(secret).or_default().push((pipeline.clone(), version.clone()));
@@ -94,7 +69,7 @@ impl Seen {
         due
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<ObjectRef<SmsPipeline>, Read>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<ObjectRef<SmsPipeline>, Versions>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,20 +159,6 @@ mod tests {
     #[test]
     fn few_are_looked_at_every_five_seconds_and_many_less_often_but_often_enough() {
         assert_eq!([0, 1, 250, 251, 800, 1000, 1_000_000].map(interval_of), [5, 5, 5, 6, 16, 20, 20]);
-    }
-
-    #[test]
-    fn a_secret_has_changed_when_it_is_another_than_the_one_that_was_there_last() {
-        let seen = Seen::default();
-        let mut read = |version: Option<&str>| {
-            let versions = [("ca".to_owned(), Some("1".to_owned())), ("db".to_owned(), version.map(str::to_owned))];
-            seen.record(pipeline("a", "first"), versions.into());
-            seen.take_untold(&pipeline("a", "first"))
-        };
-        let found = [None, Some("2"), Some("2"), Some("3"), None, Some("3"), None, Some("4")].map(&mut read);
-        assert_eq!(found, [false, false, false, true, false, false, false, true]);
-        seen.record(pipeline("a", "second"), versions(&["db"]));
-        assert!(!seen.take_untold(&pipeline("a", "second")), "nothing is known of another pipeline");
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct ValidatedPipeline {
     pub on_unknown_outcome: OnUnknownOutcome,
     /// Where messages go.
     pub provider: Provider,
+    /// The provider's secrets, in the order of their names.
+    pub provider_secrets: Vec<Sensitive>,
     /// How long a processor may take to finish what it has begun.
     pub drain_timeout: Duration,
     /// How long messages can be read, in days with the unit `d`.
@@ -93,8 +95,8 @@ pub struct ValidatedPipeline {
 /// Who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication {
-    /// Whoever has a key from this Secret.
-    ApiKeys(ApiKeysSecretRef),
+    /// Whoever has a key from this Secret, which holds these.
+    ApiKeys(ApiKeysSecretRef, Sensitive),
     /// Everybody.
     Anonymous,
 }
@@ -171,7 +173,7 @@ pub fn validate(
     let database = secrets::database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = &spec.processor.provider;
-    secrets::check_provider(provider, &referenced.provider_secrets)?;
+    let provider_secrets = secrets::of_provider(provider, &referenced.provider_secrets)?;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
@@ -201,6 +203,7 @@ pub fn validate(
         on_unknown_outcome: spec.processor.on_unknown_outcome,
         drain_timeout: (slowest_answer(provider) + REPORT_MARGIN).max(MINIMUM_DRAIN),
         provider: provider.clone(),
+        provider_secrets,
         message_retention: spec.messages.retention.clone(),
         idempotency_retention: spec.messages.idempotency_retention.clone(),
         retry_failed: spec.retry_failed.clone(),

@@ -39,7 +39,7 @@ pub struct HttpProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 100))]
     pub form: Option<BTreeMap<String, String>>,
-    /// Keys of Secrets that templates can use as `secrets.NAME`. A changed Secret is followed without a restart.
+    /// Keys of Secrets that templates can use as `secrets.NAME`. When one changes, processors are replaced one after the other.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$'))").message("names in secrets must have at most 63 characters of a-z, A-Z, 0-9 and '_', the first no digit, because templates use them as secrets.NAME"))]
     #[schemars(extend("maxProperties" = 20))]

@@ -5,14 +5,19 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch},
+};
+use serde_json::json;
 use telemetry::error_chain;
 
 use crate::controller::{
+    apply,
     build::{METRICS_PORT, processor_selector},
-    pods,
 };
 
 /// From how many restarts on a pod that is not ready counts as one that ends again and again.
@@ -21,6 +26,10 @@ pub const CRASH_LOOP: u32 = 3;
 const CRASH_LOOP_WITHIN: Duration = Duration::from_mins(10);
 /// What a pod loses when it ends, which says in which order pods are taken away (KEP-2255).
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// How many pods are weighed at once, and how long all of that may take.
+const WEIGHED_AT_ONCE: usize = 4;
+const WEIGH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +101,22 @@ impl Fleet for KubernetesFleet {
     }
 
     async fn weigh(&self, namespace: &str, in_work: &[(String, u32)]) {
-        // Without it another one goes, which drains all the same.
-        let costs = in_work.iter().map(|(pod, messages)| (pod.clone(), messages.to_string())).collect();
-        pods::annotate(&self.pods(namespace), DELETION_COST, costs).await;
+        let pods = &self.pods(namespace);
+        let weigh = async |(pod, messages): (String, u32)| {
+            let cost = json!({ "metadata": { "annotations": { DELETION_COST: messages.to_string() } } });
+            match pods.patch_metadata(&pod, &apply::merge(), &Patch::Merge(&cost)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                // Without it another one goes, which drains all the same.
+                Err(error) => {
+                    tracing::warn!(pod, namespace, error = error_chain(&error), "what the pod would lose is not told");
+                }
+            }
+        };
+        let all = stream::iter(in_work.to_vec()).map(weigh).buffer_unordered(WEIGHED_AT_ONCE).collect::<()>();
+        if tokio::time::timeout(WEIGH_TIMEOUT, all).await.is_err() {
+            tracing::warn!(namespace, "what each pod would lose is not told of all: the API server is slow");
+        }
     }
 }
 
@@ -133,8 +155,6 @@ fn loops(container: &ContainerStatus, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[track_caller]

@@ -32,7 +32,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
     ];
     let mut secrets = vec![("database".into(), database.name.clone()), ("internal".into(), internal.clone())];
     match &pipeline.authentication {
-        Authentication::ApiKeys(reference) => {
+        Authentication::ApiKeys(reference, _) => {
             environment.push(("API_KEYS_FILE", secret_file("api-keys", &reference.key)));
             secrets.push(("api-keys".into(), reference.name.clone()));
         }

@@ -1,26 +1,41 @@
-//! A text that changes with what Secrets hold, so that replicas which read them only once start anew.
+//! A text that changes with what Secrets hold, so that replicas are replaced when one does.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use super::kafka;
-use crate::controller::{tokens::Token, validate::ValidatedPipeline};
+use crate::controller::{
+    dereference::Sensitive,
+    tokens::Token,
+    validate::{Authentication, ValidatedPipeline},
+};
 
 /// The variable that holds it. No program reads it.
 pub(super) const VARIABLE: &str = "SECRETS_VERSION";
 
-/// Of the API: what it reads only once is how the database and Kafka are reached; it follows its keys by itself.
+/// Of the API: how the database and Kafka are reached, and its keys.
 pub(super) fn of_api(pipeline: &ValidatedPipeline) -> String {
     let salt = pipeline.internal_tokens.accepted()[0];
-    version(salt, kafka::values(pipeline).chain([pipeline.database.0.as_str()]))
+    let keys = match &pipeline.authentication {
+        Authentication::ApiKeys(_, keys) => Some(keys),
+        Authentication::Anonymous => None,
+    };
+    let own = [&pipeline.database].into_iter().chain(keys);
+    version(salt, kafka::values(pipeline).chain(texts(own)))
 }
 
-/// Of the processors: how Kafka is reached; they follow their provider's Secrets and the token by themselves. `None` where
-/// that takes no Secret.
+/// Of the processors: how Kafka is reached, and the secrets of the provider. `None` where there are none of these.
 pub(super) fn of_processor(pipeline: &ValidatedPipeline) -> Option<String> {
-    pipeline.kafka.security.secrets().next()?;
-    Some(version(pipeline.internal_tokens.presented(), kafka::values(pipeline)))
+    if pipeline.kafka.security.secrets().next().is_none() && pipeline.provider_secrets.is_empty() {
+        return None;
+    }
+    let values = kafka::values(pipeline).chain(texts(&pipeline.provider_secrets));
+    Some(version(pipeline.internal_tokens.presented(), values))
+}
+
+fn texts<'a>(secrets: impl IntoIterator<Item = &'a Sensitive>) -> impl Iterator<Item = &'a str> {
+    secrets.into_iter().map(|Sensitive(text)| text.as_str())
 }
 
 /// A token that nobody knows is hashed with the values, because a password alone could be guessed from its hash: one that
@@ -44,7 +59,9 @@ mod tests {
     use crate::{
         controller::{
             dereference::{Lookup, Referenced, Sensitive},
-            fixtures::{images, pipeline, pipeline_with_secured_kafka, referenced, validated},
+            fixtures::{
+                images, pipeline, pipeline_with_http_provider, pipeline_with_secured_kafka, referenced, validated,
+            },
             validate::validate,
         },
         crd::KafkaSecret,
@@ -78,7 +95,26 @@ mod tests {
     }
 
     #[test]
-    fn processors_that_need_no_secret_for_kafka_have_no_version() {
+    fn other_api_keys_replace_the_api_and_another_secret_of_the_provider_the_processors() {
+        let pipeline = pipeline_with_http_provider();
+        let versions = |referenced: &Referenced| {
+            let pipeline = validate(&pipeline, referenced, &images()).expect("usable");
+            (of_api(&pipeline), of_processor(&pipeline))
+        };
+        let before = referenced();
+        let keys = Referenced { api_keys: Some(found("others")), ..before.clone() };
+        assert_ne!(versions(&keys).0, versions(&before).0);
+        assert_eq!(versions(&keys).1, versions(&before).1);
+        let mut rotated = before.clone();
+        for secret in rotated.provider_secrets.values_mut() {
+            *secret = found("another");
+        }
+        assert_eq!(versions(&rotated).0, versions(&before).0);
+        assert_ne!(versions(&rotated).1, versions(&before).1);
+    }
+
+    #[test]
+    fn processors_that_need_no_secret_have_no_version() {
         assert_eq!(of_processor(&validated(&pipeline())), None);
     }
 }

@@ -115,13 +115,13 @@ fn is_torn(url: &url::Url) -> bool {
     [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@'))
 }
 
-/// Who may use the API, proven to be said; and the keys proven to be there where it takes keys.
+/// Who may use the API, proven to be said; and the keys where it takes keys.
 pub(super) fn authentication(spec: &crd::Authentication, found: Option<&Lookup>) -> Result<Authentication, Invalid> {
     match (&spec.api_keys_secret_ref, found, &spec.anonymous) {
         (Some(reference), Some(found), None) => {
             let (name, key) = (&reference.name, &reference.key);
             match text(API_KEYS_FIELD, name, key, found)? {
-                Some(_) => Ok(Authentication::ApiKeys(reference.clone())),
+                Some(keys) => Ok(Authentication::ApiKeys(reference.clone(), Sensitive(keys.to_owned()))),
                 None => {
                     Err(Invalid::NoApiKeys { field: API_KEYS_FIELD.to_owned(), name: name.clone(), key: key.clone() })
                 }
@@ -133,16 +133,17 @@ pub(super) fn authentication(spec: &crd::Authentication, found: Option<&Lookup>)
     }
 }
 
-/// Proves that every secret of the provider has a value.
-pub(super) fn check_provider(provider: &Provider, found: &BTreeMap<String, Lookup>) -> Result<(), Invalid> {
-    for (secret, SecretKeyRef { name, key }) in provider.secrets() {
+/// The secrets of the provider, each proven to have a value.
+pub(super) fn of_provider(provider: &Provider, found: &BTreeMap<String, Lookup>) -> Result<Vec<Sensitive>, Invalid> {
+    let value = |(secret, SecretKeyRef { name, key }): (&String, &SecretKeyRef)| {
         let field = format!("{PROVIDER_FIELD}.{secret}");
         let found = found.get(secret).unwrap_or(&Lookup::NoKey);
-        if text(&field, name, key, found)?.is_none_or(|value| value.trim().is_empty()) {
-            return Err(Invalid::NoText { field, name: name.clone(), key: key.clone() });
+        match text(&field, name, key, found)?.filter(|value| !value.trim().is_empty()) {
+            Some(value) => Ok(Sensitive(value.to_owned())),
+            None => Err(Invalid::NoText { field, name: name.clone(), key: key.clone() }),
         }
-    }
-    Ok(())
+    };
+    provider.secrets().map(value).collect()
 }
 
 /// The value that was found; `None` when it is no text.
@@ -239,20 +240,21 @@ mod tests {
     #[test]
     fn what_is_in_the_keys_file_is_left_to_the_api() {
         for value in [KEYS, "no JSON"] {
-            assert_eq!(api_keys(&found(value)), Ok(Authentication::ApiKeys(keys())), "{value}");
+            let expected = Authentication::ApiKeys(keys(), Sensitive(value.to_owned()));
+            assert_eq!(api_keys(&found(value)), Ok(expected), "{value}");
         }
     }
 
-    fn provider(found: Lookup) -> Result<(), Invalid> {
+    fn provider(found: Lookup) -> Result<Vec<Sensitive>, Invalid> {
         let provider = pipeline_with_http_provider().spec.processor.provider;
         let mut all = referenced().provider_secrets;
         assert!(all.insert("authToken".to_owned(), found).is_some());
-        check_provider(&provider, &all)
+        of_provider(&provider, &all)
     }
 
     #[test]
     fn a_secret_of_the_provider_must_be_there_and_hold_text() {
-        assert_eq!(provider(found("token")), Ok(()));
+        assert!(provider(found("token")).is_ok_and(|secrets| secrets.contains(&Sensitive("token".to_owned()))));
         check(
             provider(missing()),
             r#"Secret "twilio", named by spec.processor.provider.http.secrets.authToken, does not exist in namespace "default": create it"#,
