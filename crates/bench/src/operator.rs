@@ -12,6 +12,7 @@ mod samples;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -70,10 +71,13 @@ pub async fn run(arguments: &OperatorArguments) -> anyhow::Result<()> {
     // Every pipeline has been looked at twice more, so that what only the first looks do is over.
     tokio::time::sleep(2 * RESYNC).await;
     let (before, cpu_before) = (Counts::take(&operator, &cluster).await?, cpu(&operator)?);
-    let duration = RESYNC * arguments.minutes;
+    let (duration, since) = (RESYNC * arguments.minutes, Timestamp::now());
     println!("measuring for {} minutes in which nothing changes", arguments.minutes);
     tokio::time::sleep(duration).await;
     let after = Counts::take(&operator, &cluster).await?;
+    for told in cluster.told_since(since).await? {
+        println!("an event meanwhile: {told}");
+    }
     let steady = Steady {
         minutes: arguments.minutes,
         ready: ready.get(),

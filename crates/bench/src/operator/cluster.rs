@@ -5,10 +5,12 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc, time::Duration};
 use anyhow::Context;
 use devstack::ControlPlane;
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{Namespace, Secret},
+        events::v1::Event,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -128,6 +130,22 @@ impl Cluster {
             }
         })
         .await;
+    }
+
+    /// What events have told since then, which explains what was written.
+    pub async fn told_since(&self, since: Timestamp) -> anyhow::Result<Vec<String>> {
+        let events = Api::<Event>::all(self.client.clone()).list(&ListParams::default()).await?;
+        let at = |event: &Event| {
+            let last = event.series.as_ref().map(|series| &series.last_observed_time).or(event.event_time.as_ref());
+            last.map(|time| time.0)
+        };
+        let new = events.items.into_iter().filter(|event| at(event).is_some_and(|at| at >= since));
+        let text = |event: Event| {
+            let about = event.regarding.and_then(|about| about.name).unwrap_or_default();
+            let (reason, note) = (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+            format!("{about}: {reason}: {note}")
+        };
+        Ok(new.map(text).collect())
     }
 
     /// What the API server tells of itself.
