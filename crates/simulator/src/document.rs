@@ -50,6 +50,8 @@ pub fn generate() -> Generated {
         &sensitivity::changes(SEED),
         "\n",
         &sensitivity::utilizations(SEED),
+        "\n",
+        &sensitivity::windows(SEED),
     ];
     Generated { text: text.concat(), pictures: pictures.collect() }
 }

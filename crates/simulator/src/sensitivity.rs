@@ -1,6 +1,6 @@
 //! How much the rule's figures depend on what it does not know: one thing is changed at a time.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use crate::{outcome::Outcome, policy::PolicyName, run::run, scenario::Scenario, table::hours};
 
@@ -20,6 +20,7 @@ const CHANGES: [Change; 9] = [
 
 const TRACES: [&str; 3] = ["backlog", "flash-crowd", "sawtooth"];
 const UTILIZATIONS: [f64; 4] = [0.7, 0.8, 0.9, 1.0];
+const SCALE_DOWN_AFTER_MINUTES: [u64; 3] = [1, 3, 5];
 
 fn trace(name: &str) -> Scenario {
     Scenario::named(name).expect("the traces that come with the simulator have their names")
@@ -47,6 +48,27 @@ pub(crate) fn utilizations(seed: u64) -> String {
         let mut scenario = trace("diurnal-week");
         scenario.settings.utilization = utilization;
         let _ = writeln!(text, "| {utilization} | {} |", cell(&run(&scenario, &PolicyName::drain_slo(), seed)));
+    }
+    text
+}
+
+/// The rows of a Markdown table: for how long fewer replicas must have been enough, on the trace of a week and where what comes
+/// is just what two replicas can do.
+pub(crate) fn windows(seed: u64) -> String {
+    let mut text = "| scale_down_after | diurnal-week | a day at what 2 replicas can do, noise of 5 % | of 20 % |\n|---|---|---|---|\n"
+        .to_owned();
+    let edge = |noise| {
+        let steady = trace("steady");
+        let full = 2.0 * steady.settings.first_guess;
+        Scenario { rate: vec![(0.0, full)], noise, ..steady }
+    };
+    for minutes in SCALE_DOWN_AFTER_MINUTES {
+        let _ = write!(text, "| {minutes}m |");
+        for mut scenario in [trace("diurnal-week"), edge(0.05), edge(0.2)] {
+            scenario.settings.scale_down_after = Duration::from_mins(minutes);
+            let _ = write!(text, " {} |", cell(&run(&scenario, &PolicyName::drain_slo(), seed)));
+        }
+        text += "\n";
     }
     text
 }
