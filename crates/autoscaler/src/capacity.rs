@@ -77,10 +77,10 @@ impl Capacity {
     pub(crate) fn learn(&mut self, now: Timestamp, pods: &[PodRates]) {
         let seconds = pods.iter().map(|pod| pod.seconds).fold(0.0, f64::max);
         let useful = |pod: &&PodRates| pod.processed > 0.0 && pod.failed <= MOST_FAILED * pod.processed;
-        let (mut done, mut busy, mut ceilings, mut saturated) = (0.0, 0.0, 0.0, 0.0);
+        let (mut done, mut busy, mut most, mut ceilings, mut saturated) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for pod in pods.iter().filter(useful) {
             // Where one partition only waits, it may be waiting for itself, so that says nothing about the pod.
-            let is_used_up = pod.waits_everywhere && pod.has_several && pod.throttled < UNTHROTTLED;
+            let is_used_up = pod.waited_everywhere && pod.has_several && pod.throttled < UNTHROTTLED;
             let used = if is_used_up { 1.0 } else { pod.busy };
             if used < LEAST_BUSY {
                 continue;
@@ -88,6 +88,7 @@ impl Capacity {
             if is_used_up && pod.busy < FULL {
                 (ceilings, saturated) = (ceilings + pod.processed, saturated + 1.0);
             }
+            most = f64::max(most, pod.processed);
             done += pod.processed * pod.seconds;
             busy += used * pod.seconds;
         }
@@ -103,6 +104,8 @@ impl Capacity {
             let seen = ceilings / saturated;
             self.ceiling = Some(self.ceiling.map_or(seen, |ceiling| ceiling + (seen - ceiling) / 2.0));
         }
+        // What one has done, one can do.
+        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(most));
         self.learnt_seconds += seconds;
         self.compare(now, seconds);
     }
@@ -150,6 +153,7 @@ mod tests {
             busy,
             throttled: 0.0,
             waits_everywhere: false,
+            waited_everywhere: false,
             has_several: true,
         }
     }
@@ -191,7 +195,7 @@ mod tests {
     fn what_a_replica_does_while_everything_waits_is_all_that_it_can_however_few_slots_that_takes() {
         let mut capacity = learnt(1000.0, &pod(800.0, 0.1), 60);
         assert!(capacity.per_replica() > 7000.0);
-        let saturated = PodRates { waits_everywhere: true, ..pod(3000.0, 0.4) };
+        let saturated = PodRates { waited_everywhere: true, ..pod(3000.0, 0.4) };
         for look in 60..70 {
             capacity.learn(second(10 * look), std::slice::from_ref(&saturated));
         }
@@ -201,6 +205,14 @@ mod tests {
             capacity.learn(second(10 * look), &[pod(800.0, 0.1)]);
         }
         assert!(capacity.per_replica() < 3300.0, "{capacity:?}");
+    }
+
+    #[test]
+    fn what_a_replica_has_done_is_not_beyond_what_it_can_do() {
+        let mut capacity = learnt(1000.0, &PodRates { waited_everywhere: true, ..pod(300.0, 0.4) }, 1);
+        assert!(capacity.per_replica() < 310.0, "{capacity:?}");
+        capacity.learn(second(10), &[pod(700.0, 0.7)]);
+        assert!(capacity.per_replica() > 600.0, "{capacity:?}");
     }
 
     #[test]

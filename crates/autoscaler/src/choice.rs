@@ -47,6 +47,7 @@ pub(crate) fn choose(
             (0, Reason::Steady, None)
         };
     }
+    let is_at_rest = wait.is_none();
     if let Some(wait) = wait {
         let (desired, reason) = hold(settings, signals, next, &wait);
         let is_overdue = reason == Reason::Fallback;
@@ -62,7 +63,9 @@ pub(crate) fn choose(
     if !choice.is_rate_known {
         return (current, Reason::Learning, None);
     }
-    if choice.count > current && next.step.as_ref().is_some_and(|step| step.is_on_trial(demand.input)) {
+    // A step that does not come to rest is never judged.
+    let is_on_trial = is_at_rest && next.step.as_ref().is_some_and(|step| step.is_on_trial(demand.input));
+    if choice.count > current && is_on_trial {
         return (current, Reason::JudgingStep, None);
     }
     if choice.count > current {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{CpuLoad, Load};
+use contract::{CpuLoad, Load, PartitionLoad};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,8 @@ pub(crate) struct PodRates {
     pub throttled: f64,
     /// Whether every partition that it reads waits.
     pub waits_everywhere: bool,
+    /// Whether each of them has waited since the look before, too: what came in the middle of a look says nothing about all of it.
+    pub waited_everywhere: bool,
     /// Whether it reads more than one partition.
     pub has_several: bool,
 }
@@ -132,8 +134,12 @@ pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_c
     seen.done_now = is_rate_known.then_some(done_now);
     for (pod, load) in &loads {
         let sums = sums(load);
-        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, &seen));
-        let rates = rates.map(|rates| PodRates { waits_everywhere: rates.waits_everywhere && is_calm, ..rates });
+        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, &seen, memory));
+        let rates = rates.map(|rates| PodRates {
+            waits_everywhere: rates.waits_everywhere && is_calm,
+            waited_everywhere: rates.waited_everywhere && is_calm,
+            ..rates
+        });
         seen.rates.extend(rates.map(|rates| ((*pod).to_owned(), rates)));
         seen.pods.insert((*pod).to_owned(), sums);
     }
@@ -235,7 +241,7 @@ fn sums(load: &Load) -> PodSums {
 /// What a processor uses of a CPU while it has nothing to do, which says nothing about what it can do.
 const IDLE_CPUS: f64 = 0.02;
 
-fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen) -> Option<PodRates> {
+fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen, memory: &Memory) -> Option<PodRates> {
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     // Another process of the same pod counts from zero.
     let goes_on = seconds > 0.0 && before.since == after.since && before.processed <= after.processed;
@@ -252,17 +258,24 @@ fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen) -> Option<
         _ => 0.0,
     };
     let own = load.lanes.iter().flat_map(|lane| {
-        lane.partitions.iter().filter_map(|read| seen.partitions.get(&lane.topic)?.get(&read.partition))
+        let place = |read: &PartitionLoad| {
+            let before = memory.partitions.get(&lane.topic).and_then(|before| before.get(&read.partition));
+            Some((before, seen.partitions.get(&lane.topic)?.get(&read.partition)?))
+        };
+        lane.partitions.iter().filter_map(place)
     });
     // A partition to which nothing comes says nothing about the pod.
-    let active: Vec<_> = own.filter(|partition| partition.waiting > 0.0 || partition.input > Some(0.0)).collect();
+    let active: Vec<_> = own.filter(|(_, now)| now.waiting > 0.0 || now.input > Some(0.0)).collect();
+    let waits_everywhere = !active.is_empty() && active.iter().all(|(_, now)| now.waits());
     Some(PodRates {
         seconds,
         processed: (after.processed - before.processed) as f64 / seconds,
         failed: after.failed.saturating_sub(before.failed) as f64 / seconds,
         busy: slots.max(cpu).clamp(0.0, 1.0),
         throttled: part(before.throttled_seconds, after.throttled_seconds).min(1.0),
-        waits_everywhere: !active.is_empty() && active.iter().all(|partition| partition.waits()),
+        waits_everywhere,
+        waited_everywhere: waits_everywhere
+            && active.iter().all(|(before, _)| before.is_some_and(PartitionMemory::waits)),
         has_several: active.len() > 1,
     })
 }

@@ -34,7 +34,8 @@ pub(crate) struct Demand {
     pub of_backlog: f64,
     pub of_pause: f64,
     pub of_input: f64,
-    /// How long the oldest record of any partition has waited, at the rate at which records come, in seconds.
+    /// How long the oldest record has waited, at the rate at which records come, in seconds: on average, or of a partition of
+    /// which more wait than a few.
     pub longest_wait_seconds: f64,
     /// Partitions that no count of replicas can help.
     pub findings: Vec<Finding>,
@@ -81,7 +82,7 @@ impl Demand {
     /// Adds up what all partitions need.
     pub fn of(settings: &Settings, seen: &Seen, given: Given) -> Demand {
         let within = settings.drain_within.as_secs_f64();
-        let mut demand = Demand::default();
+        let (mut demand, mut waiting) = (Demand::default(), 0.0);
         for (topic, partitions) in &seen.partitions {
             let mut lane = LaneDemand { partitions: partitions.len() as u32, ..LaneDemand::default() };
             let mut helped = Vec::new();
@@ -98,8 +99,12 @@ impl Demand {
                     demand.findings.push(Finding::PartitionStuck { topic, partition: number, done, waiting });
                     continue;
                 }
-                let wait_seconds = partition.waiting / input.max(SLOWEST);
-                demand.longest_wait_seconds = demand.longest_wait_seconds.max(wait_seconds);
+                waiting += partition.waiting;
+                // One record of a partition to which hardly any come says nothing.
+                if partition.waits() {
+                    let wait_seconds = partition.waiting / input.max(SLOWEST);
+                    demand.longest_wait_seconds = demand.longest_wait_seconds.max(wait_seconds);
+                }
                 let of_backlog = partition.waiting / within;
                 helped.push(PartitionDemand {
                     topic,
@@ -123,6 +128,7 @@ impl Demand {
             }
             demand.lanes.push(lane);
         }
+        demand.longest_wait_seconds = demand.longest_wait_seconds.max(waiting / demand.input.max(SLOWEST));
         demand
     }
 

@@ -8,9 +8,9 @@ use crate::settings::Settings;
 
 /// For which part of the time within which a backlog is to be gone records may wait.
 const PART: f64 = 0.2;
-/// How much more than what is needed fewer replicas must be able to do before some are taken away: otherwise noise would add
-/// and remove one for ever. The first is for where a backlog evens it out.
-const ROOM_TO_SCALE_IN: (f64, f64) = (1.0, 1.05);
+/// How much more than what is needed fewer replicas must be able to do before some are taken away where no backlog evens out
+/// what goes up and down: otherwise noise would add and remove one for ever.
+const ROOM_TO_SCALE_IN: f64 = 1.05;
 /// How long a step up takes until it helps, in seconds, before that was measured: an interval, a pod's start and a rebalance.
 pub(crate) const USUAL_STEP_SECONDS: f64 = 35.0;
 /// The longest that is believed, in seconds.
@@ -30,7 +30,7 @@ impl Patience {
     /// takes so long.
     pub fn of(settings: &Settings, longest_wait_seconds: f64, input: f64, able: f64, step_seconds: f64) -> Patience {
         let further = if input > able { (input - able) / input * step_seconds } else { 0.0 };
-        let part = if may_wait(settings) { PART } else { 0.0 };
+        let part = if settings.utilization < 1.0 { 0.0 } else { PART };
         Patience {
             expected_wait_seconds: longest_wait_seconds + further,
             allowed_wait_seconds: part * settings.drain_within.as_secs_f64(),
@@ -43,14 +43,9 @@ impl Patience {
     }
 }
 
-/// Whether records may wait at all: not where replicas are to have head room.
-fn may_wait(settings: &Settings) -> bool {
-    settings.utilization >= 1.0
-}
-
 /// How many times what is needed fewer replicas must be able to do before some are taken away.
-pub(crate) fn room_to_scale_in(settings: &Settings) -> f64 {
-    if may_wait(settings) { ROOM_TO_SCALE_IN.0 } else { ROOM_TO_SCALE_IN.1 }
+pub(crate) fn room_to_scale_in(patience: Option<Patience>) -> f64 {
+    if patience.is_some_and(Patience::lasts) { 1.0 } else { ROOM_TO_SCALE_IN }
 }
 
 /// How long a step takes, after one more took so long. In seconds.

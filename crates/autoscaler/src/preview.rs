@@ -2,7 +2,7 @@
 //!
 //! It goes on from what was told before, as it would if that had been done: otherwise noise between two counts would be told
 //! as a step up again and again, and of steps down only the first. Where something is unknown or waited for, it is the real
-//! count that stays.
+//! count that stays. No record waits for a count that is only told, so it follows each peak at once.
 
 use std::cmp::Ordering;
 

@@ -69,6 +69,7 @@ mod tests {
             busy: 0.2,
             throttled,
             waits_everywhere: true,
+            waited_everywhere: true,
             has_several: true,
         };
         let rates = BTreeMap::from([("a".to_owned(), pod.clone()), ("b".to_owned(), pod)]);

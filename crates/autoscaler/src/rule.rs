@@ -165,7 +165,12 @@ fn weigh(
     let range = (fewest, most);
     let formula = Formula { settings, demand: &demand, provider: &provider, memory: next, given, range, current: from };
     let (mut count, mut bound) = formula.count(1.0);
-    let room = patience::room_to_scale_in(settings);
+    let able = given.capacity * f64::from(from);
+    let step_seconds = next.step_seconds.unwrap_or(patience::USUAL_STEP_SECONDS);
+    let patience = Patience::of(settings, demand.longest_wait_seconds, demand.input, able, step_seconds);
+    // No record waits for a count that is only told, so that it would be too low for ever.
+    let patience_of_step = Some(patience).filter(|_| !is_preview);
+    let room = patience::room_to_scale_in(patience_of_step);
     let (mut with_room, _) = formula.count(room);
     let (mut for_input, _) = formula.count(room * (1.0 - demand.part_of_backlog()));
     if capacity.is_below_usual() && count > current.max(1) * 2 {
@@ -176,9 +181,6 @@ fn weigh(
     if is_idle && settings.min_replicas == 0 {
         (count, bound, with_room, for_input) = (0, Bound::Need, 0, 0);
     }
-    let able = given.capacity * f64::from(from);
-    let step_seconds = next.step_seconds.unwrap_or(patience::USUAL_STEP_SECONDS);
-    let patience = Patience::of(settings, demand.longest_wait_seconds, demand.input, able, step_seconds);
     let is_rate_known = seen.all().all(|partition| partition.input.is_some());
     if is_rate_known {
         next.window.add(now, with_room.max(count), backlog_window(settings), settings.stale_after());
@@ -198,10 +200,17 @@ fn weigh(
     let terms = terms(settings, &seen, &demand, &provider, given, patience, range, count, partitions);
     let is_at_work = is_rate_known && seen.done_now.is_some_and(|done| done > 0.0);
     let unfinished = seen.unfinished();
-    // No record waits for a count that is only told, so that it would be too low for ever.
-    let patience = Some(patience).filter(|_| !is_preview);
-    let choice =
-        Choice { current: from, count, bound, patience, is_behind, is_rate_known, is_at_work, range, unfinished };
+    let choice = Choice {
+        current: from,
+        count,
+        bound,
+        patience: patience_of_step,
+        is_behind,
+        is_rate_known,
+        is_at_work,
+        range,
+        unfinished,
+    };
     let (desired, reason, held) = choose(settings, signals, next, &demand, &seen.silent, &choice, wait);
 
     next.capacity = Some(capacity);

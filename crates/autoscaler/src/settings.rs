@@ -65,7 +65,6 @@ const fn default_interval() -> Duration {
     Duration::from_secs(10)
 }
 
-/// The simulator says that two minutes more cost a hundredth more and save no step.
 /// The simulator says that two minutes more cost a hundredth more.
 const fn default_scale_down_after() -> Duration {
     Duration::from_mins(3)

@@ -80,7 +80,7 @@ impl Report {
                 told.about.extend(about(finding));
             }
         }
-        if decision.bound == Some(Bound::Maximum) {
+        if decision.bound == Some(Bound::Maximum) && decision.reason != Why::WaitingToScaleUp {
             let most = decision.recommended.unwrap_or(decision.desired);
             let message = format!("maxReplicas keeps more than {most} processors from running");
             let about = vec![message.clone()];
@@ -208,6 +208,14 @@ mod tests {
         let failing = Finding::ProviderFailing { share: 0.9 };
         check(|decision| decision.findings.push(failing), [FINE[0], FINE[1], (true, "ProviderFailing"), FINE[3]]);
         check(|decision| decision.findings.push(hot(3)), [FINE[0], (true, "HotPartition"), FINE[2], FINE[3]]);
+    }
+
+    #[test]
+    fn the_maximum_keeps_nothing_from_running_that_is_not_to_run_yet() {
+        let wait = |decision: &mut Decision| {
+            (decision.bound, decision.reason) = (Some(Bound::Maximum), Why::WaitingToScaleUp);
+        };
+        check(wait, FINE);
     }
 
     #[test]

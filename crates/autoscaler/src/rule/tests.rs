@@ -28,6 +28,8 @@ struct World {
     /// How many looks it takes until those that are asked for are ready.
     start_looks: u32,
     starting_looks: u32,
+    /// How many find a place to run.
+    most_ready: u32,
     epoch: i64,
     /// Of each partition: records that came and that are finished.
     partitions: Vec<(f64, f64)>,
@@ -55,6 +57,7 @@ impl World {
             running: replicas,
             start_looks: 0,
             starting_looks: 0,
+            most_ready: u32::MAX,
             epoch: 1,
             partitions: vec![(0.0, 0.0); partitions],
             capacity,
@@ -75,9 +78,8 @@ impl World {
             partition.0 += input * 10.0 * weight / all;
         }
         self.starting_looks = self.starting_looks.saturating_sub(1);
-        if self.running != self.replicas && self.starting_looks == 0 {
-            self.running = self.replicas;
-            self.epoch += 1;
+        if self.starting_looks == 0 {
+            self.start();
         }
         let replicas = self.running as usize;
         for replica in 0..replicas {
@@ -91,6 +93,14 @@ impl World {
             }
             self.pods[replica].0 += done;
             self.pods[replica].1 += 10.0 * (done / can).min(1.0);
+        }
+    }
+
+    fn start(&mut self) {
+        let able = self.replicas.min(self.most_ready);
+        if self.running != able {
+            self.running = able;
+            self.epoch += 1;
         }
     }
 
@@ -166,8 +176,7 @@ impl World {
             self.replicas = replicas;
             self.starting_looks = self.start_looks;
             if self.start_looks == 0 {
-                self.running = replicas;
-                self.epoch += 1;
+                self.start();
             }
         }
         decision

@@ -49,6 +49,26 @@ fn input_that_goes_up_and_down_around_what_replicas_can_do_changes_nothing() {
 }
 
 #[test]
+fn a_record_of_a_partition_to_which_hardly_any_come_makes_nobody_impatient() {
+    let mut world = World::new(12, 2, 1000.0);
+    // Each of two replicas has as much to do.
+    let weight = |number| match (number, number % 2) {
+        (0, _) => 1e-5,
+        (_, 0) => 6.0,
+        _ => 5.0,
+    };
+    let weights: Vec<f64> = (0..12).map(weight).collect();
+    for look in 0..100 {
+        world.pass_with(1990.0, &weights);
+        // One that came at the end of the look.
+        world.partitions[0].0 += f64::from(u8::from(look % 5 == 0));
+        let decision = world.decide_by(&world.signals());
+        assert_eq!(decision.to_apply(), None, "{}", decision.text);
+        assert!(look < 10 || decision.reason == Reason::WaitingToScaleUp, "{}", decision.text);
+    }
+}
+
+#[test]
 fn with_head_room_replicas_are_added_before_records_wait() {
     let mut world = World::new(12, 2, 1000.0);
     world.settings.utilization = 0.9;
@@ -79,6 +99,19 @@ fn what_a_replica_can_do_ends_where_its_cpu_does_however_many_slots_are_free() {
     world.full_use = (0.4, 1.0);
     world.run(60, 900.0);
     let decision = world.run(1, 900.0).remove(0);
+    let capacity = decision.terms.map(|terms| terms.capacity).expect("terms");
+    assert!((950.0..1050.0).contains(&capacity), "{}", decision.text);
+}
+
+#[test]
+fn a_burst_in_the_middle_of_a_look_says_nothing_about_what_a_replica_can_do() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.run(60, 800.0);
+    world.pass(800.0);
+    for partition in &mut world.partitions {
+        partition.0 += 1000.0;
+    }
+    let decision = world.decide_by(&world.signals());
     let capacity = decision.terms.map(|terms| terms.capacity).expect("terms");
     assert!((950.0..1050.0).contains(&capacity), "{}", decision.text);
 }

@@ -65,6 +65,15 @@ fn pods_that_find_no_place_to_run_do_not_hold_the_count_for_ever() {
 }
 
 #[test]
+fn a_step_whose_pods_find_no_place_stops_no_other_for_longer_than_the_fallback_allows() {
+    let mut world = World::new(12, 2, 1000.0);
+    world.most_ready = 3;
+    let decisions = world.run(60, 3100.0);
+    let steps: Vec<_> = decisions.iter().filter_map(Decision::to_apply).collect();
+    assert_eq!(steps, [4, 6], "{:?}", reasons(&decisions));
+}
+
+#[test]
 fn a_silent_pod_stops_only_those_steps_that_take_replicas_away() {
     let mut world = World::new(12, 4, 1000.0);
     let mut silenced = |looks, input| {
