@@ -50,7 +50,9 @@ fn made(cluster: &Cluster, prefix: &str) -> BTreeMap<String, Value> {
             let variables =
                 spec.pointer_mut(&format!("/template/spec/{containers}/0/env")).and_then(Value::as_array_mut);
             // Made from a token that is drawn at random.
-            let random = variables.into_iter().flatten().filter(|variable| variable["name"] == "SECRETS_VERSION");
+            let is_version =
+                |variable: &Value| variable["name"].as_str().is_some_and(|name| name.ends_with("SECRETS_VERSION"));
+            let random = variables.into_iter().flatten().filter(|variable| is_version(variable));
             random.for_each(|variable| drop(variable["value"].take()));
         }
         let keys = object["data"].as_object().map(|data| data.keys().cloned().collect::<Vec<_>>());

@@ -89,7 +89,7 @@ fn header(pipeline: &ValidatedPipeline) -> String {
         "---\n\
          # SmsPipeline {}/{}.\n\
          # Placeholders: the uid of the owner is {}, the token of internal calls is {:?},\n\
-         # and a SECRETS_VERSION is not that of your Secrets.\n\
+         # and what ends in SECRETS_VERSION is not that of your Secrets.\n\
          # Topics at {}, made where they are missing:\n{topics}",
         pipeline.namespace,
         pipeline.name,

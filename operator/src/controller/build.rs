@@ -45,6 +45,7 @@ pub use metadata::{
 };
 pub use pod::{HTTP_PORT, INTERNAL_PORT, METRICS_PORT};
 pub(super) use secret::build as internal_secret;
+pub use secrets_version::FOLLOWED as FOLLOWED_SECRETS_VERSION;
 
 /// Every object that should exist for one pipeline.
 #[derive(Clone, Debug, PartialEq)]

@@ -79,7 +79,8 @@ pub struct Authentication {
     pub anonymous: Option<Anonymous>,
 }
 
-/// The Secret in the namespace of the pipeline that holds the API keys file. The API follows its changes.
+/// The Secret in the namespace of the pipeline that holds the API keys file. When it changes, the API's pods are replaced one by
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeysSecretRef {

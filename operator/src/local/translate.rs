@@ -18,7 +18,7 @@ use kube::ResourceExt;
 
 use crate::{
     config::ConnectTo,
-    controller::build::{COMPONENT_LABEL, HTTP_PORT, INTERNAL_PORT, METRICS_PORT},
+    controller::build::{COMPONENT_LABEL, FOLLOWED_SECRETS_VERSION, HTTP_PORT, INTERNAL_PORT, METRICS_PORT},
 };
 
 /// Where things are on this machine.
@@ -80,7 +80,8 @@ pub fn replica(
     let process = |container: &Container| -> Option<Process> {
         let (program, arguments) = container.command.as_ref()?.split_first()?;
         // A variable whose value is elsewhere (`valueFrom`) needs a cluster and is left out.
-        let variables = container.env.iter().flatten();
+        // And a file of this machine is seen at once by whoever follows it, so nobody is replaced for it.
+        let variables = container.env.iter().flatten().filter(|variable| variable.name != FOLLOWED_SECRETS_VERSION);
         let mut environment: BTreeMap<_, _> = variables
             .filter_map(|variable| Some((variable.name.clone(), rewrite(variable.value.as_deref()?))))
             .collect();

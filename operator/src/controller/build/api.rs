@@ -28,8 +28,8 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         ("IDEMPOTENCY_RETENTION", pipeline.idempotency_retention.clone()),
         ("RETRY_FAILED_EVERY", pipeline.retry_failed.every.clone()),
         ("RETRY_FAILED_MAX_ATTEMPTS", pipeline.retry_failed.max_attempts.to_string()),
-        (secrets_version::VARIABLE, secrets_version::of_api(pipeline)),
     ];
+    environment.extend(secrets_version::of_api(pipeline));
     let mut secrets = vec![("database".into(), database.name.clone()), ("internal".into(), internal.clone())];
     match &pipeline.authentication {
         Authentication::ApiKeys(reference, _) => {

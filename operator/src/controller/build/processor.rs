@@ -29,7 +29,6 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
         OnUnknownOutcome::Hold => "hold",
         OnUnknownOutcome::Query => "query",
     };
-    let version = secrets_version::of_processor(pipeline).map(|version| (secrets_version::VARIABLE, version));
     let drain = pipeline.drain_timeout.as_secs();
     deployment(
         pipeline,
@@ -54,7 +53,7 @@ pub(super) fn build(pipeline: &ValidatedPipeline) -> Deployment {
                 ("SHUTDOWN_TIMEOUT", format!("{drain}s")),
             ]
             .into_iter()
-            .chain(version)
+            .chain(secrets_version::of_processor(pipeline))
             .collect(),
             secrets: [("internal".into(), internal.clone())]
                 .into_iter()

@@ -11,31 +11,31 @@ use crate::controller::{
     validate::{Authentication, ValidatedPipeline},
 };
 
-/// The variable that holds it. No program reads it.
-pub(super) const VARIABLE: &str = "SECRETS_VERSION";
+/// The variable that tells of what programs read only once. No program reads it.
+pub const READ_ONCE: &str = "SECRETS_VERSION";
+/// The variable that tells of what programs also follow by themselves. No program reads it.
+pub const FOLLOWED: &str = "FOLLOWED_SECRETS_VERSION";
 
-/// Of the API: how the database and Kafka are reached, and its keys.
-pub(super) fn of_api(pipeline: &ValidatedPipeline) -> String {
+/// Of the API: how the database and Kafka are reached, and its keys, which it follows.
+pub(super) fn of_api(pipeline: &ValidatedPipeline) -> Vec<(&'static str, String)> {
     let salt = pipeline.internal_tokens.accepted()[0];
-    let keys = match &pipeline.authentication {
-        Authentication::ApiKeys(_, keys) => Some(keys),
-        Authentication::Anonymous => None,
-    };
-    let own = [&pipeline.database].into_iter().chain(keys);
-    version(salt, kafka::values(pipeline).chain(texts(own)))
-}
-
-/// Of the processors: how Kafka is reached, and the secrets of the provider. `None` where there are none of these.
-pub(super) fn of_processor(pipeline: &ValidatedPipeline) -> Option<String> {
-    if pipeline.kafka.security.secrets().next().is_none() && pipeline.provider_secrets.is_empty() {
-        return None;
+    let read_once = kafka::values(pipeline).chain([pipeline.database.0.as_str()]);
+    let mut versions = vec![(READ_ONCE, version(salt, read_once))];
+    if let Authentication::ApiKeys(_, Sensitive(keys)) = &pipeline.authentication {
+        versions.push((FOLLOWED, version(salt, [keys.as_str()].into_iter())));
     }
-    let values = kafka::values(pipeline).chain(texts(&pipeline.provider_secrets));
-    Some(version(pipeline.internal_tokens.presented(), values))
+    versions
 }
 
-fn texts<'a>(secrets: impl IntoIterator<Item = &'a Sensitive>) -> impl Iterator<Item = &'a str> {
-    secrets.into_iter().map(|Sensitive(text)| text.as_str())
+/// Of the processors: how Kafka is reached, and the secrets of the provider, which they follow; each where there are some.
+pub(super) fn of_processor(pipeline: &ValidatedPipeline) -> Vec<(&'static str, String)> {
+    let salt = pipeline.internal_tokens.presented();
+    let read_once =
+        pipeline.kafka.security.secrets().next().map(|_| (READ_ONCE, version(salt, kafka::values(pipeline))));
+    let secrets = &pipeline.provider_secrets;
+    let values = secrets.iter().map(|Sensitive(value)| value.as_str());
+    let followed = (!secrets.is_empty()).then(|| (FOLLOWED, version(salt, values)));
+    read_once.into_iter().chain(followed).collect()
 }
 
 /// A token that nobody knows is hashed with the values, because a password alone could be guessed from its hash: one that
@@ -58,18 +58,36 @@ mod tests {
     use super::*;
     use crate::{
         controller::{
-            dereference::{Lookup, Referenced, Sensitive},
-            fixtures::{
-                images, pipeline, pipeline_with_http_provider, pipeline_with_secured_kafka, referenced, validated,
-            },
+            dereference::{Lookup, Referenced},
+            fixtures::{images, pipeline, pipeline_with_http_provider, pipeline_with_secured_kafka, referenced},
             validate::validate,
         },
-        crd::KafkaSecret,
+        crd::{KafkaSecret, SmsPipeline},
     };
 
-    fn versions(referenced: &Referenced) -> (String, Option<String>) {
-        let pipeline = validate(&pipeline_with_secured_kafka(), referenced, &images()).expect("usable");
-        (of_api(&pipeline), of_processor(&pipeline))
+    /// Of API and processors, of what they read once and of what they follow.
+    fn versions(pipeline: &SmsPipeline, referenced: &Referenced) -> [Option<String>; 4] {
+        let pipeline = validate(pipeline, referenced, &images()).expect("usable");
+        let (api, processor) = (of_api(&pipeline), of_processor(&pipeline));
+        let version = |all: &[(&str, String)], name| {
+            all.iter().find(|(variable, _)| *variable == name).map(|(_, version)| version.clone())
+        };
+        [
+            version(&api, READ_ONCE),
+            version(&api, FOLLOWED),
+            version(&processor, READ_ONCE),
+            version(&processor, FOLLOWED),
+        ]
+    }
+
+    /// Which versions are others after `change`.
+    fn changed(pipeline: &SmsPipeline, change: impl FnOnce(&mut Referenced)) -> [bool; 4] {
+        let before = versions(pipeline, &referenced());
+        assert_eq!(versions(pipeline, &referenced()), before);
+        let mut rotated = referenced();
+        change(&mut rotated);
+        let after = versions(pipeline, &rotated);
+        [0, 1, 2, 3].map(|index| before[index] != after[index])
     }
 
     fn found(value: &str) -> Lookup {
@@ -77,44 +95,34 @@ mod tests {
     }
 
     #[test]
-    fn the_same_secrets_are_the_same_version_and_another_password_is_another_one() {
-        let before = versions(&referenced());
-        assert_eq!(versions(&referenced()), before);
-        let mut rotated = referenced();
-        rotated.kafka_secrets.insert(KafkaSecret::Password, found("another"));
-        let after = versions(&rotated);
-        assert!(after.0 != before.0 && after.1 != before.1);
+    fn another_password_of_kafka_is_another_version_for_both() {
+        let password = found("another");
+        let change =
+            |referenced: &mut Referenced| drop(referenced.kafka_secrets.insert(KafkaSecret::Password, password));
+        assert_eq!(changed(&pipeline_with_secured_kafka(), change), [true, false, true, false]);
     }
 
     #[test]
     fn another_database_url_replaces_the_api_only() {
-        let before = versions(&referenced());
-        let rotated = Referenced { database_url: found("postgresql://sms:another@postgres:5432/sms"), ..referenced() };
-        let after = versions(&rotated);
-        assert!(after.0 != before.0 && after.1 == before.1);
+        let url = found("postgresql://sms:another@postgres:5432/sms");
+        let change = |referenced: &mut Referenced| referenced.database_url = url;
+        assert_eq!(changed(&pipeline_with_secured_kafka(), change), [true, false, false, false]);
     }
 
     #[test]
     fn other_api_keys_replace_the_api_and_another_secret_of_the_provider_the_processors() {
-        let pipeline = pipeline_with_http_provider();
-        let versions = |referenced: &Referenced| {
-            let pipeline = validate(&pipeline, referenced, &images()).expect("usable");
-            (of_api(&pipeline), of_processor(&pipeline))
+        let keys = |referenced: &mut Referenced| referenced.api_keys = Some(found("others"));
+        assert_eq!(changed(&pipeline_with_http_provider(), keys), [false, true, false, false]);
+        let secrets = |referenced: &mut Referenced| {
+            referenced.provider_secrets.values_mut().for_each(|secret| *secret = found("another"));
         };
-        let before = referenced();
-        let keys = Referenced { api_keys: Some(found("others")), ..before.clone() };
-        assert_ne!(versions(&keys).0, versions(&before).0);
-        assert_eq!(versions(&keys).1, versions(&before).1);
-        let mut rotated = before.clone();
-        for secret in rotated.provider_secrets.values_mut() {
-            *secret = found("another");
-        }
-        assert_eq!(versions(&rotated).0, versions(&before).0);
-        assert_ne!(versions(&rotated).1, versions(&before).1);
+        assert_eq!(changed(&pipeline_with_http_provider(), secrets), [false, false, false, true]);
     }
 
     #[test]
-    fn processors_that_need_no_secret_have_no_version() {
-        assert_eq!(of_processor(&validated(&pipeline())), None);
+    fn what_needs_no_secret_has_no_version() {
+        let [read_once, others @ ..] = versions(&pipeline(), &referenced());
+        assert!(read_once.is_some(), "the database is always there");
+        assert_eq!(others, [None, None, None]);
     }
 }

@@ -39,12 +39,13 @@ pub struct PodOptions {
 }
 
 /// Every variable that the operator may set, on either workload.
-const RESERVED: [&str; 40] = [
+const RESERVED: [&str; 41] = [
     "ANONYMOUS",
     "API_KEYS_FILE",
     "CONSUMER_GROUP",
     "DATABASE_URL_FILE",
     "DEAD_LETTER_TOPIC",
+    "FOLLOWED_SECRETS_VERSION",
     "GROUP_PROTOCOL",
     "HIGH_PRIORITY_TOPIC",
     "HTTP_ADDRESS",
