@@ -148,12 +148,9 @@ pub(crate) async fn counting_provider() -> (Sent, Value) {
     (sent, json!({ "url": url, "method": "PUT" }))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_load() {
-    // So many times up and down; a soak takes more.
-    let rounds = std::env::var("SCALE_INS").map_or(5, |rounds| rounds.parse().expect("SCALE_INS is a number"));
-    let (sent, provider) = counting_provider().await;
+/// Posts to a pipeline whose processors come and go so many times; gives how many messages that were, to recipients from a number
+/// on that is its own.
+async fn come_and_go(provider: Value, times: usize, first: usize) -> usize {
     let settings = PipelineSettings {
         http_provider: Some(provider),
         max_in_flight: 20,
@@ -162,18 +159,32 @@ async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_loa
     };
     let pipeline = LocalPipeline::ready(settings).await;
     let mut ids = Vec::new();
-    for _ in 0..rounds {
+    for _ in 0..times {
         for (from, to) in [(1, 3), (3, 1)] {
-            ids.extend(post(&pipeline, ids.len()..ids.len() + 200).await);
+            let next = first + ids.len();
+            ids.extend(post(&pipeline, next..next + 200).await);
             pipeline.edit(&format!(r#""replicas":{from}"#), &format!(r#""replicas":{to}"#));
-            ids.extend(post(&pipeline, ids.len()..ids.len() + 100).await);
+            ids.extend(post(&pipeline, next + 200..next + 300).await);
             until_processors(&pipeline, to).await;
         }
     }
     for id in &ids {
         assert_eq!(pipeline.until_final(id, LIMIT).await["status"], "SENT");
     }
+    ids.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
+async fn no_message_is_lost_or_sent_twice_while_processors_come_and_go_under_load() {
+    // So many times up and down; a soak takes more, of pipelines side by side.
+    let times = std::env::var("SCALE_INS").map_or(5, |times| times.parse().expect("SCALE_INS is a number"));
+    let side_by_side = if times < 100 { 1 } else { 4 };
+    let (sent, provider) = counting_provider().await;
+    let pipelines = (0..side_by_side)
+        .map(|number| Box::pin(come_and_go(provider.clone(), times / side_by_side, number * 1_000_000)));
+    let posted: usize = futures::future::join_all(pipelines).await.into_iter().sum();
     let sent = sent.lock().expect("nobody panicked");
     let twice: Vec<_> = sent.iter().filter(|(_, times)| **times != 1).collect();
-    assert_eq!((sent.len(), twice), (ids.len(), Vec::new()));
+    assert_eq!((sent.len(), twice), (posted, Vec::new()));
 }
