@@ -20,6 +20,11 @@ const BETTER: f64 = 1.3;
 /// How long a useless step stops others at most, in seconds: the provider may have more room by then.
 const STOPS_SECONDS: f64 = 1800.0;
 
+/// What counts for the next step of what steps have shown, after one more has shown `now`.
+pub(crate) fn learnt_of_steps(before: f64, now: f64) -> f64 {
+    before + (now - before) / 3.0
+}
+
 /// A step that was taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {

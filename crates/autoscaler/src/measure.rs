@@ -134,12 +134,7 @@ pub(crate) fn look(settings: &Settings, signals: &Signals, memory: &Memory, is_c
     seen.done_now = is_rate_known.then_some(done_now);
     for (pod, load) in &loads {
         let sums = sums(load);
-        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, &seen, memory));
-        let rates = rates.map(|rates| PodRates {
-            waits_everywhere: rates.waits_everywhere && is_calm,
-            waited_everywhere: rates.waited_everywhere && is_calm,
-            ..rates
-        });
+        let rates = memory.pods.get(*pod).and_then(|before| rates(before, &sums, load, &seen, memory, is_calm));
         seen.rates.extend(rates.map(|rates| ((*pod).to_owned(), rates)));
         seen.pods.insert((*pod).to_owned(), sums);
     }
@@ -241,7 +236,14 @@ fn sums(load: &Load) -> PodSums {
 /// What a processor uses of a CPU while it has nothing to do, which says nothing about what it can do.
 const IDLE_CPUS: f64 = 0.02;
 
-fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen, memory: &Memory) -> Option<PodRates> {
+fn rates(
+    before: &PodSums,
+    after: &PodSums,
+    load: &Load,
+    seen: &Seen,
+    memory: &Memory,
+    is_calm: bool,
+) -> Option<PodRates> {
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     // Another process of the same pod counts from zero.
     let goes_on = seconds > 0.0 && before.since == after.since && before.processed <= after.processed;
@@ -266,7 +268,7 @@ fn rates(before: &PodSums, after: &PodSums, load: &Load, seen: &Seen, memory: &M
     });
     // A partition to which nothing comes says nothing about the pod.
     let active: Vec<_> = own.filter(|(_, now)| now.waiting > 0.0 || now.input > Some(0.0)).collect();
-    let waits_everywhere = !active.is_empty() && active.iter().all(|(_, now)| now.waits());
+    let waits_everywhere = is_calm && !active.is_empty() && active.iter().all(|(_, now)| now.waits());
     Some(PodRates {
         seconds,
         processed: (after.processed - before.processed) as f64 / seconds,

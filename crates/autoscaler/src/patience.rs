@@ -4,7 +4,7 @@
 //! is far smaller than what is allowed evens that out at no cost, and tells better than any measurement of what replicas can
 //! do whether they are too few.
 
-use crate::settings::Settings;
+use crate::{effect::learnt_of_steps, settings::Settings};
 
 /// For which part of the time within which a backlog is to be gone records may wait.
 const PART: f64 = 0.2;
@@ -50,8 +50,7 @@ pub(crate) fn room_to_scale_in(patience: Option<Patience>) -> f64 {
 
 /// How long a step takes, after one more took so long. In seconds.
 pub(crate) fn learn_step_seconds(before: Option<f64>, took: f64) -> f64 {
-    let before = before.unwrap_or(USUAL_STEP_SECONDS);
-    before + (took.min(LONGEST_STEP_SECONDS) - before) / 3.0
+    learnt_of_steps(before.unwrap_or(USUAL_STEP_SECONDS), took.min(LONGEST_STEP_SECONDS))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
     capacity::Capacity,
     choice::{Choice, backlog_window, choose, hold},
     decision::{Acting, Bound, Decision, Finding, Reason, Terms},
-    effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless},
+    effect::{Step, Transition, USUAL_PAUSE_SECONDS, Useless, learnt_of_steps},
     formula::Formula,
     gate::{self, Overdue, Wait},
     measure::{self, Seen},
@@ -247,7 +247,7 @@ fn follow_step(next: &mut Memory, signals: &Signals, seen: &Seen, is_at_rest: bo
         }
         if let Some(pause) = next.transition.take().and_then(|transition| transition.pause_seconds()) {
             let before = next.pause_seconds.unwrap_or(USUAL_PAUSE_SECONDS);
-            next.pause_seconds = Some(before + (pause - before) / 3.0);
+            next.pause_seconds = Some(learnt_of_steps(before, pause));
         }
     }
 }

@@ -224,6 +224,7 @@ fn api_replicas(spec: &ApiWorkload) -> Replicas {
 fn processor_replicas(spec: &Processor, asked_for: Option<i32>) -> Replicas {
     match &spec.autoscaling {
         Some(autoscaling) => Replicas::ByLag(asked_for.unwrap_or(autoscaling.min_replicas)),
+        // The schema keeps out that neither is said.
         None => Replicas::Fixed(spec.replicas.unwrap_or(1)),
     }
 }

@@ -12,7 +12,7 @@ use crate::controller::{
 };
 
 /// The variable that tells of what programs read only once. No program reads it.
-pub const READ_ONCE: &str = "SECRETS_VERSION";
+const READ_ONCE: &str = "SECRETS_VERSION";
 /// The variable that tells of what programs also follow by themselves. No program reads it.
 pub const FOLLOWED: &str = "FOLLOWED_SECRETS_VERSION";
 

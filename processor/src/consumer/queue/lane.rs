@@ -102,6 +102,7 @@ impl<T> LaneQueue<T> {
             self.turns.push_back(number);
         }
     }
+
     /// Whether a record can be started.
     pub fn has_ready(&self) -> bool {
         !self.turns.is_empty()
