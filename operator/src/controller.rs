@@ -44,7 +44,7 @@ use kube::{
     },
 };
 use telemetry::{Check, error_chain};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -169,9 +169,10 @@ pub async fn run(
     let controller = watches::pipelines(within(watching, namespace));
     let store = controller.store();
     seen(store.clone());
+    let (woken, changed) = unbounded_channel();
     let reconciling = watches::own_all(controller, watching, &context, namespace)
         .reconcile_on(told(scaled))
-        .reconcile_on(secrets::changes(Arc::clone(&context)))
+        .reconcile_on(told(changed))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| async {
@@ -201,6 +202,7 @@ pub async fn run(
     };
     tokio::select! {
         _ = futures::future::join(reconciling, becoming_ready) => {}
+        () = secrets::follow(watching.clone(), Arc::clone(&context), woken) => {}
         () = overdue => {}
     }
 }

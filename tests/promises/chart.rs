@@ -68,8 +68,8 @@ async fn with_the_rights_of_the_chart_and_no_others_the_operator_does_its_work()
 
     let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
     let refused = [
-        ["list", "secrets"],
-        ["watch", "secrets"],
+        ["delete", "secrets"],
+        ["update", "secrets"],
         ["delete", "deployments"],
         ["update", "deployments"],
         ["delete", "services"],
@@ -174,10 +174,12 @@ async fn with_rights_on_the_named_secrets_alone_a_pipeline_becomes_ready_is_foll
     let user = format!("--as=system:serviceaccount:{}:{account}", cluster.namespace);
     for (verb, resource, expected) in [
         ("get", "secrets/notifications-db", "yes"),
+        ("watch", "secrets/notifications-db", "yes"),
         ("patch", "secrets/notifications-db", "no"),
         ("get", "secrets/notifications-internal", "yes"),
         ("patch", "secrets/notifications-internal", "yes"),
         ("get", "secrets/another", "no"),
+        ("watch", "secrets/another", "no"),
         ("patch", "secrets/another", "no"),
         ("create", "secrets", "no"),
         ("get", "secrets", "no"),

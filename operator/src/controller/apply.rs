@@ -5,7 +5,7 @@
 //!
 //! What is as the last apply has left it is not applied again: the API server is asked for nothing where a watch shows the
 //! object ([`Seen`]) as it was after that apply ([`Made`]), and the same is wanted. So a round that changes nothing costs one
-//! read, of the Secret, which is not watched. Whatever does not fit is read and applied as if nothing were remembered.
+//! read, of the Secret, of which no watch shows who holds it. Whatever does not fit is read and applied as if nothing were remembered.
 
 mod made;
 mod preview;

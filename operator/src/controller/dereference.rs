@@ -126,36 +126,34 @@ impl Referenced {
     }
 }
 
-/// Reads the Secrets that `pipeline` names from the cluster, each once.
+/// The Secrets of a pipeline: those that it names, and the one with the tokens.
+pub fn secrets_of(pipeline: &SmsPipeline) -> BTreeSet<String> {
+    let named = pipeline.spec.secrets().into_iter().map(str::to_owned);
+    named.chain([Names::of(&pipeline.name_any()).internal_secret]).collect()
+}
+
+/// Reads the Secrets of `pipeline` from the cluster, each once.
 pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Referenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let found = read_each(&secrets, pipeline.spec.secrets()).await?;
+    let found = read_each(&secrets, secrets_of(pipeline)).await?;
     let version = |(name, secret): (&String, &Option<Secret>)| {
         (name.clone(), secret.as_ref().and_then(ResourceExt::resource_version))
     };
-    let mut versions: Versions = found.iter().map(version).collect();
-    let name = Names::of(&pipeline.name_any()).internal_secret;
-    let internal = read(&secrets, &name).await?;
-    // Made by the operator, which may not watch Secrets: so it finds that somebody has changed it.
-    versions.insert(name, internal.as_ref().and_then(ResourceExt::resource_version));
-    let internal_tokens = InternalTokens::read(internal.as_ref(), tokens::asked(pipeline));
-    let look_up = |name: String, key: String| {
-        let found = found.get(&name).and_then(Option::as_ref);
-        future::ready(Ok(look_up(found, &namespace, &key)))
-    };
+    let versions = found.iter().map(version).collect();
+    let find = |name: &String| found.get(name).and_then(Option::as_ref);
+    let internal = find(&Names::of(&pipeline.name_any()).internal_secret);
+    let internal_tokens = InternalTokens::read(internal, tokens::asked(pipeline));
+    let look_up = |name: String, key: String| future::ready(Ok(look_up(find(&name), &namespace, &key)));
     Ok(Referenced { versions, ..Referenced::read(pipeline, internal_tokens, look_up).await? })
 }
 
-async fn read(secrets: &Api<Secret>, name: &str) -> Result<Option<Secret>, Error> {
-    secrets.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
-}
-
 /// Each Secret of these names.
-async fn read_each(secrets: &Api<Secret>, names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<Secret>>, Error> {
+async fn read_each(secrets: &Api<Secret>, names: BTreeSet<String>) -> Result<BTreeMap<String, Option<Secret>>, Error> {
     let mut found = BTreeMap::new();
     for name in names {
-        found.insert(name.to_owned(), read(secrets, name).await?);
+        let secret = secrets.get_opt(&name).await.map_err(|source| Error::ReadSecret { name: name.clone(), source })?;
+        found.insert(name, secret);
     }
     Ok(found)
 }
@@ -167,7 +165,7 @@ pub async fn read_kafka_secrets(
 ) -> Result<BTreeMap<KafkaSecret, Lookup>, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let names = pipeline.spec.kafka.security.secrets().map(|(_, reference)| reference.name.as_str()).collect();
+    let names = pipeline.spec.kafka.security.secrets().map(|(_, reference)| reference.name.clone()).collect();
     let found = read_each(&secrets, names).await?;
     let look_up = |name: String, key: String| {
         future::ready(Ok(look_up(found.get(&name).and_then(Option::as_ref), &namespace, &key)))

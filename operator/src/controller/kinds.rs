@@ -45,7 +45,7 @@ pub enum Wanted {
 
 /// ServiceAccount.
 pub const SERVICE_ACCOUNT: Kind = kubernetes("", "v1", "ServiceAccount", "serviceaccounts", Wanted::Always);
-/// Secret. Nobody learns here which Secrets there are, so they are neither listed nor watched.
+/// Secret. Followed with those that pipelines name, by `secrets`, and not by kind.
 pub const SECRET: Kind = kubernetes("", "v1", "Secret", "secrets", Wanted::Always);
 /// Service.
 pub const SERVICE: Kind = kubernetes("", "v1", "Service", "services", Wanted::Always);

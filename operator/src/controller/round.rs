@@ -31,12 +31,13 @@ pub(super) async fn round(
     }
     let mut findings = Findings { paused: pipeline.paused_by(), ..Findings::default() };
     let mut failed = None;
+    context.secrets_seen.reading(key(pipeline), dereference::secrets_of(pipeline));
     let dereferenced = dereferenced(context, pipeline).await;
     // Only now, so that no count is carried out before the decision that led to it is told.
     findings.scaling = Some(context.scaling.finding(pipeline));
     let validated = match dereferenced {
         Ok(referenced) => {
-            context.secrets_seen.record(key(pipeline), referenced.versions.clone());
+            context.secrets_seen.read(key(pipeline), referenced.versions.clone());
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {

@@ -1,119 +1,116 @@
 //! Notices that a Secret which a pipeline names has changed, so that the pipeline is reconciled before its resync is due.
 //!
-//! Asks for the metadata of each such Secret, by its name: no right is needed beyond the one to read it
-//! (docs/decisions/0014-secrets.md). Nothing is written, and no value is read here.
+//! What each round has read is remembered here; `watch` tells which Secrets are in which version now.
+
+mod watch;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, api::GetParams, runtime::reflector::ObjectRef};
-use telemetry::error_chain;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::Notify;
 
-use super::Context;
 use crate::crd::SmsPipeline;
 
-/// How often each Secret is looked at, in seconds, when there are few and when there are many.
-const INTERVAL_OF_FEW: u64 = 5;
-const INTERVAL_OF_MANY: u64 = 20;
-/// From how many looks in a second on they are many.
-const LOOKS_OF_FEW: usize = 50;
-/// How many Secrets are asked for at once.
-const AT_ONCE: usize = 16;
-/// How long the API server may take to answer for one.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A Secret, by its namespace and name.
-type Name = (String, String);
-
-/// A pipeline whose last round has read a Secret, and in which version.
-type Reader = (ObjectRef<SmsPipeline>, Option<String>);
+pub use watch::follow;
 
 /// The resourceVersions of Secrets by their names; `None` for one that does not exist.
 pub type Versions = BTreeMap<String, Option<String>>;
 
 /// What the last round of each pipeline has read.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<HashMap<ObjectRef<SmsPipeline>, Versions>>);
+pub struct Seen {
+    pipelines: Mutex<HashMap<ObjectRef<SmsPipeline>, BTreeMap<String, Read>>>,
+    /// Told when other Secrets are named than before.
+    named: Notify,
+}
+
+/// What a round has read of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Read {
+    /// It is reading it: what is told meanwhile may come too late for it.
+    UnderWay,
+    /// It was in this version, or did not exist.
+    Version(Option<String>),
+}
+
+/// What one watch shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Scope {
+    namespace: String,
+    /// The Secret; `None` for all of the namespace.
+    name: Option<String>,
+}
 
 impl Seen {
-    /// A round of `pipeline` has read these.
-    pub fn record(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) {
-        self.locked().insert(pipeline, versions);
+    /// A round of `pipeline` is about to read these, and no others.
+    pub fn reading(&self, pipeline: ObjectRef<SmsPipeline>, names: impl IntoIterator<Item = String>) {
+        let reads: BTreeMap<_, _> = names.into_iter().map(|name| (name, Read::UnderWay)).collect();
+        let mut pipelines = self.locked();
+        let is_as_before = pipelines.get(&pipeline).is_some_and(|before| before.keys().eq(reads.keys()));
+        pipelines.insert(pipeline, reads);
+        if !is_as_before {
+            self.named.notify_one();
+        }
+    }
+
+    /// It has read them.
+    pub fn read(&self, pipeline: ObjectRef<SmsPipeline>, versions: Versions) {
+        let reads = versions.into_iter().map(|(name, version)| (name, Read::Version(version)));
+        self.locked().insert(pipeline, reads.collect());
     }
 
     /// A pipeline is gone.
     pub fn forget(&self, pipeline: &ObjectRef<SmsPipeline>) {
         self.locked().remove(pipeline);
+        self.named.notify_one();
     }
 
-    /// The Secrets whose turn it is, each with those who have read it and in which version.
-    fn due(&self, second: u64) -> BTreeMap<Name, Vec<Reader>> {
-        let seen = self.locked();
-        let interval = interval_of(seen.values().map(Versions::len).sum());
-        let mut due = BTreeMap::<_, Vec<_>>::new();
-        for (pipeline, versions) in seen.iter() {
-            for (name, version) in versions {
-                let secret = (pipeline.namespace.clone().unwrap_or_default(), name.clone());
-                if turn(&secret, interval) == second % interval {
-                    due.entry(secret).or_default().push((pipeline.clone(), version.clone()));
-                }
+    /// What has to be watched: every namespace, or the Secrets by their names in those that are `narrowed` to that.
+    fn scopes(&self, narrowed: &BTreeSet<String>) -> BTreeSet<Scope> {
+        let mut scopes = BTreeSet::new();
+        for (pipeline, reads) in self.locked().iter() {
+            let namespace = pipeline.namespace.clone().unwrap_or_default();
+            if narrowed.contains(&namespace) {
+                scopes
+                    .extend(reads.keys().map(|name| Scope { namespace: namespace.clone(), name: Some(name.clone()) }));
+            } else {
+                scopes.insert(Scope { namespace, name: None });
             }
         }
-        due
+        scopes
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<ObjectRef<SmsPipeline>, Versions>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The pipelines that have read a Secret in another version than it has `now`.
+    fn changed(&self, namespace: &str, name: &str, now: Option<String>) -> Vec<ObjectRef<SmsPipeline>> {
+        let now = Read::Version(now);
+        self.readers(namespace, |reads| reads.get(name).is_some_and(|read| *read != now))
     }
-}
 
-/// How often each of so many Secrets is looked at, in seconds.
-fn interval_of(secrets: usize) -> u64 {
-    u64::try_from(secrets.div_ceil(LOOKS_OF_FEW)).unwrap_or(u64::MAX).clamp(INTERVAL_OF_FEW, INTERVAL_OF_MANY)
-}
+    /// The pipelines that have read one of the Secrets in a scope in another version than it has `now`.
+    fn listed(&self, scope: &Scope, now: &BTreeMap<String, String>) -> Vec<ObjectRef<SmsPipeline>> {
+        let is_shown = |name: &str| scope.name.as_deref().is_none_or(|only| only == name);
+        let is_as_read = |name: &str, read: &Read| *read == Read::Version(now.get(name).cloned());
+        self.readers(&scope.namespace, |reads| {
+            reads.iter().any(|(name, read)| is_shown(name) && !is_as_read(name, read))
+        })
+    }
 
-/// In which second of each interval a Secret is looked at.
-fn turn(secret: &Name, interval: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    secret.hash(&mut hasher);
-    hasher.finish() % interval
-}
+    fn readers(
+        &self,
+        namespace: &str,
+        is_one: impl Fn(&BTreeMap<String, Read>) -> bool,
+    ) -> Vec<ObjectRef<SmsPipeline>> {
+        let pipelines = self.locked();
+        let in_namespace = pipelines.iter().filter(|(pipeline, _)| pipeline.namespace.as_deref() == Some(namespace));
+        in_namespace.filter(|(_, reads)| is_one(reads)).map(|(pipeline, _)| pipeline.clone()).collect()
+    }
 
-/// Tells, for ever, of each pipeline whose last round has read a Secret in another version than it has.
-pub fn changes(context: Arc<Context>) -> impl Stream<Item = ObjectRef<SmsPipeline>> + Send {
-    let mut seconds = interval(Duration::from_secs(1));
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let looks = stream::unfold((seconds, 0, context), async |(mut seconds, second, context)| {
-        Interval::tick(&mut seconds).await;
-        let due = context.secrets_seen.due(second);
-        let looked = stream::iter(due).map(|(secret, readers)| changed(&context.client, secret, readers));
-        let changed = looked.buffer_unordered(AT_ONCE).concat().await;
-        Some((stream::iter(changed), (seconds, second + 1, context)))
-    });
-    looks.flatten()
-}
-
-/// Those of `readers` who have read another version. One that cannot be looked at is left to their rounds, which tell why.
-async fn changed(client: &Client, (namespace, name): Name, readers: Vec<Reader>) -> Vec<ObjectRef<SmsPipeline>> {
-    let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    // From the API server's memory, where what a round has read from the store is a moment later at most.
-    let found = timeout(TIMEOUT, secrets.get_metadata_opt_with(&name, &GetParams::any())).await;
-    let now = match found {
-        Ok(Ok(metadata)) => metadata.and_then(|secret| secret.metadata.resource_version),
-        Ok(Err(error)) => {
-            tracing::debug!(name, namespace, error = error_chain(&error), "a Secret could not be looked at");
-            return Vec::new();
-        }
-        Err(_) => return Vec::new(),
-    };
-    readers.into_iter().filter(|(_, read)| *read != now).map(|(pipeline, _)| pipeline).collect()
+    fn locked(&self) -> MutexGuard<'_, HashMap<ObjectRef<SmsPipeline>, BTreeMap<String, Read>>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -124,52 +121,93 @@ mod tests {
         ObjectRef::new(name).within(namespace)
     }
 
-    fn versions(secrets: &[&str]) -> Versions {
-        secrets.iter().map(|name| ((*name).to_owned(), Some("1".to_owned()))).collect()
+    fn versions(secrets: &[(&str, &str)]) -> Versions {
+        secrets.iter().map(|(name, version)| ((*name).to_owned(), Some((*version).to_owned()))).collect()
     }
 
-    fn due_in_an_interval(seen: &Seen) -> Vec<(Name, usize)> {
-        let due = (0..INTERVAL_OF_FEW).flat_map(|second| seen.due(second));
-        let mut due: Vec<_> = due.map(|(secret, readers)| (secret, readers.len())).collect();
-        due.sort();
-        due
+    fn scope(namespace: &str, name: Option<&str>) -> Scope {
+        Scope { namespace: namespace.to_owned(), name: name.map(str::to_owned) }
+    }
+
+    /// Three pipelines in two namespaces, where two name the same Secret.
+    fn seen() -> Seen {
+        let seen = Seen::default();
+        seen.read(pipeline("a", "first"), versions(&[("db", "1"), ("ca", "2")]));
+        seen.read(pipeline("a", "second"), versions(&[("ca", "2")]));
+        seen.read(pipeline("b", "first"), versions(&[("ca", "9")]));
+        seen
+    }
+
+    #[track_caller]
+    fn check(mut woken: Vec<ObjectRef<SmsPipeline>>, expected: &[&str]) {
+        woken.sort_by(|one, other| one.name.cmp(&other.name));
+        let names: Vec<_> = woken.iter().map(|pipeline| pipeline.name.as_str()).collect();
+        assert_eq!(names, expected);
     }
 
     #[test]
-    fn each_secret_is_asked_for_once_in_an_interval_however_many_pipelines_name_it() {
-        let seen = Seen::default();
-        seen.record(pipeline("a", "first"), versions(&["db", "ca"]));
-        seen.record(pipeline("a", "second"), versions(&["ca"]));
-        seen.record(pipeline("b", "first"), versions(&["ca"]));
-        let secret = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
-        let expected = vec![(secret("a", "ca"), 2), (secret("a", "db"), 1), (secret("b", "ca"), 1)];
-        assert_eq!(due_in_an_interval(&seen), expected);
+    fn another_version_wakes_all_who_have_read_the_secret_and_nobody_else() {
+        let seen = seen();
+        check(seen.changed("a", "ca", Some("3".to_owned())), &["first", "second"]);
+        check(seen.changed("a", "db", Some("3".to_owned())), &["first"]);
+        check(seen.changed("a", "ca", None), &["first", "second"]);
+        check(seen.changed("a", "ca", Some("2".to_owned())), &[]);
+        check(seen.changed("a", "another", Some("3".to_owned())), &[]);
     }
 
     #[test]
-    fn what_a_pipeline_names_no_longer_is_not_asked_for_and_neither_is_what_one_that_is_gone_named() {
+    fn a_secret_that_comes_wakes_whoever_has_missed_it() {
         let seen = Seen::default();
-        seen.record(pipeline("a", "first"), versions(&["old"]));
-        seen.record(pipeline("a", "first"), versions(&["new"]));
-        assert_eq!(due_in_an_interval(&seen), [(("a".to_owned(), "new".to_owned()), 1)]);
+        seen.read(pipeline("a", "first"), Versions::from([("db".to_owned(), None)]));
+        check(seen.changed("a", "db", None), &[]);
+        check(seen.changed("a", "db", Some("1".to_owned())), &["first"]);
+    }
+
+    #[test]
+    fn what_is_told_while_a_round_reads_wakes_its_pipeline_again() {
+        let seen = seen();
+        seen.reading(pipeline("a", "second"), ["ca".to_owned()]);
+        check(seen.changed("a", "ca", Some("2".to_owned())), &["second"]);
+        check(seen.changed("a", "ca", None), &["first", "second"]);
+    }
+
+    #[test]
+    fn a_list_wakes_those_whose_secrets_have_changed_come_or_gone_where_it_shows_them() {
+        let seen = seen();
+        let now = |secrets: &[(&str, &str)]| -> BTreeMap<_, _> {
+            secrets.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
+        };
+        check(seen.listed(&scope("a", None), &now(&[("db", "1"), ("ca", "2"), ("another", "7")])), &[]);
+        check(seen.listed(&scope("a", None), &now(&[("db", "5"), ("ca", "2")])), &["first"]);
+        check(seen.listed(&scope("a", None), &now(&[("db", "1")])), &["first", "second"]);
+        check(seen.listed(&scope("a", Some("ca")), &now(&[("ca", "2")])), &[]);
+        check(seen.listed(&scope("a", Some("db")), &now(&[])), &["first"]);
+    }
+
+    #[test]
+    fn a_namespace_is_one_watch_and_one_whose_rights_are_narrowed_is_one_for_each_named_secret() {
+        let seen = seen();
+        let all = [scope("a", None), scope("b", None)];
+        assert_eq!(seen.scopes(&BTreeSet::new()), all.into());
+        let narrowed = [scope("a", Some("ca")), scope("a", Some("db")), scope("b", None)];
+        assert_eq!(seen.scopes(&["a".to_owned()].into()), narrowed.into());
         seen.forget(&pipeline("a", "first"));
-        assert_eq!(due_in_an_interval(&seen), []);
+        seen.forget(&pipeline("b", "first"));
+        assert_eq!(seen.scopes(&["a".to_owned()].into()), [scope("a", Some("ca"))].into());
     }
 
-    #[test]
-    fn few_are_looked_at_every_five_seconds_and_many_less_often_but_often_enough() {
-        assert_eq!([0, 1, 250, 251, 800, 1000, 1_000_000].map(interval_of), [5, 5, 5, 6, 16, 20, 20]);
-    }
-
-    #[test]
-    fn the_secrets_of_a_thousand_pipelines_are_asked_for_evenly() {
+    #[tokio::test]
+    async fn only_other_names_are_told_to_the_watches() {
         let seen = Seen::default();
-        for number in 0..1000 {
-            seen.record(pipeline("a", &number.to_string()), versions(&[&format!("db-{number}")]));
-        }
-        for second in 0..INTERVAL_OF_MANY {
-            let count = seen.due(second).len();
-            assert!((20..=80).contains(&count), "{count} of 1000 in second {second}");
-        }
+        let is_told = async || tokio::time::timeout(std::time::Duration::ZERO, seen.named.notified()).await.is_ok();
+        seen.reading(pipeline("a", "first"), ["db".to_owned()]);
+        assert!(is_told().await);
+        seen.read(pipeline("a", "first"), versions(&[("db", "1")]));
+        seen.reading(pipeline("a", "first"), ["db".to_owned()]);
+        assert!(!is_told().await);
+        seen.reading(pipeline("a", "first"), ["ca".to_owned()]);
+        assert!(is_told().await);
+        seen.forget(&pipeline("a", "first"));
+        assert!(is_told().await);
     }
 }
