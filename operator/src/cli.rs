@@ -20,6 +20,7 @@ use std::{
 };
 
 use anyhow::Context;
+use telemetry::error_chain;
 
 /// Where the texts of `--help` end.
 pub const EXIT_CODES: &str = "\
@@ -66,7 +67,7 @@ pub fn tell(answer: anyhow::Result<Answer>) -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("sms-operator: {error:#}");
+            eprintln!("sms-operator: {}", error_chain(error.as_ref()));
             ExitCode::from(2)
         }
     }

@@ -1,7 +1,7 @@
 //! The reconciler: an `SmsPipeline` becomes topics and objects, and its status tells how far that has come.
 //!
 //! `round` reads as its five steps. The middle ones are pure; a Kubernetes client is used only in
-//! `dereference`, `apply`, `watches`, `round` and here.
+//! `dereference`, `apply`, `deletion`, `events`, `secrets`, `watches`, `round` and here.
 
 pub mod apply;
 pub mod backoff;

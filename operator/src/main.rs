@@ -31,7 +31,7 @@ use sms_operator::{
     metrics::Metrics,
     scaling::{KubernetesFleet, Metrics as ScalingMetrics, Scaler, Scaling, decisions},
 };
-use telemetry::{Health, Telemetry, server, shutdown};
+use telemetry::{Health, Telemetry, error_chain, server, shutdown};
 use uuid::Uuid;
 
 #[tokio::main]
@@ -53,7 +53,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sms-operator: {error:#}");
+            eprintln!("sms-operator: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -61,6 +61,8 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
 
 /// How long the API server may let a round wait. One that has lost its power answers never, and a round holds up others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a watch may tell nothing: more than the 290 s after which the API server ends one.
+const WATCH_TIMEOUT: Duration = Duration::from_mins(5);
 
 async fn run(settings: Run) -> anyhow::Result<()> {
     let listener = server::bind(settings.telemetry.metrics_address, "metrics and health (METRICS_ADDRESS)").await?;
@@ -75,8 +77,9 @@ async fn run(settings: Run) -> anyhow::Result<()> {
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.watch_namespace, "starting");
     let mut config = Config::infer().await.context("found neither a kubeconfig nor a ServiceAccount to use")?;
+    (config.read_timeout, config.reset_reader_on_write) = (Some(WATCH_TIMEOUT), true);
     let watching = Client::try_from(config.clone()).context("failed to set up a client of the API server")?;
-    (config.read_timeout, config.reset_reader_on_write) = (Some(ANSWER_TIMEOUT), true);
+    config.read_timeout = Some(ANSWER_TIMEOUT);
     let client = Client::try_from(config).context("failed to set up a client of the API server")?;
     let namespace = settings.watch_namespace.as_deref();
     let identity = format!("{}_{}", settings.identity, Uuid::new_v4());

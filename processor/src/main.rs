@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sms_processor::{config::Config, serve};
-use telemetry::Telemetry;
+use telemetry::{Telemetry, error_chain};
 
 /// Each message is a dozen allocations, and hundreds of thousands of messages are in work at once.
 #[global_allocator]
@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     match run(Config::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sms-processor: {error:#}");
+            eprintln!("sms-processor: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -12,7 +12,7 @@ use sms_api::{
     schedule, serve,
     store::{self, RetryFailed, Store},
 };
-use telemetry::Telemetry;
+use telemetry::{Telemetry, error_chain};
 
 /// A sixth of this service's time for a request went into allocations, often freed on another thread than the one that
 /// made them (docs/performance.md).
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sms-api: {error:#}");
+            eprintln!("sms-api: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -29,8 +29,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Sets up logs and traces for the whole process; called once, in `main`, inside the async runtime.
     pub fn init(service: &'static str, settings: &Settings) -> anyhow::Result<Self> {
-        let filter = EnvFilter::try_new(&settings.log_filter)
-            .with_context(|| format!("invalid log filter {:?}", settings.log_filter))?;
+        let filter = filter(&settings.log_filter)?;
         let lines = match settings.log_format {
             LogFormat::Json => {
                 tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).boxed()
@@ -72,6 +71,13 @@ impl Telemetry {
     }
 }
 
+/// Which lines are written. Whatever is asked for, an answer of a Kubernetes API server is not among them: its client warns of
+/// one that it cannot read by quoting all of it, and it may be a Secret.
+fn filter(asked: &str) -> anyhow::Result<EnvFilter> {
+    let filter = EnvFilter::try_new(asked).with_context(|| format!("invalid log filter {asked:?}"))?;
+    Ok(filter.add_directive("kube_client::client=error".parse()?))
+}
+
 fn tracer_provider(service: &'static str, endpoint: &str, sample_percent: u8) -> anyhow::Result<SdkTracerProvider> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -84,4 +90,44 @@ fn tracer_provider(service: &'static str, endpoint: &str, sample_percent: u8) ->
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))))
         .with_resource(Resource::builder().with_service_name(service).build())
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_answer_of_an_api_server_is_quoted_whatever_is_asked_for() {
+        for asked in ["info", "trace", "info,kube_client=debug", "info,kube_client::client=trace"] {
+            let written = Written::default();
+            let writer = written.clone();
+            let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+            let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(asked).expect("a filter")));
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::warn!(target: "kube_client::client", "hunter2, expected value at line 1 column 1");
+                tracing::error!(target: "sms_operator", "told");
+            });
+            let written = written.0.lock().expect("nobody panicked").clone();
+            let written = String::from_utf8(written).expect("text");
+            assert!(!written.contains("hunter2") && written.contains("told"), "{asked}: {written}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Step 1 of reconcile: reads what the resource only names.
 //!
-//! The only reader of Secrets. Nothing is judged here: what is missing is handed on as it was found, and
+//! The only reader of what Secrets hold. Nothing is judged here: what is missing is handed on as it was found, and
 //! `validate` says what that means.
 
 use std::{

@@ -1,5 +1,5 @@
-//! What wakes a reconcile: an edit of the resource, and any change of what was made from it that is not only somebody else's
-//! status.
+//! What wakes a reconcile, beside its Secrets: an edit of the resource, and any change of what was made from it that is not only
+//! somebody else's status.
 //!
 //! A status that we write wakes nobody, so that a pipeline that fails with other words each time is looked at again when its
 //! back-off says so. A watch that breaks wakes nobody either: once it goes on, those are woken whose objects changed

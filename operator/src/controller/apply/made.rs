@@ -1,6 +1,7 @@
 //! What was applied, and how it looked then, so that what has not changed since is left alone.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
 };
@@ -85,7 +86,12 @@ fn place(object: &Object) -> Place {
 }
 
 fn wanted(object: &Object) -> u64 {
-    fingerprint(&(&object.content, object.scaled_by == ScaledBy::Autoscaler))
+    let mut content = Cow::Borrowed(&object.content);
+    if content.metadata.resource_version.is_some() {
+        // A condition of the apply and no part of what is wanted: else whatever others write would be answered by an apply.
+        content.to_mut().metadata.resource_version = None;
+    }
+    fingerprint(&(content, object.scaled_by == ScaledBy::Autoscaler))
 }
 
 #[cfg(test)]
@@ -130,6 +136,18 @@ mod tests {
         assert!(!is_as_applied(&object("a", 1), &left("uid", 2)), "somebody has changed it");
         let taken = ObjectMeta { managed_fields: None, ..left("uid", 1) };
         assert!(!is_as_applied(&object("a", 1), &taken), "somebody has taken it over");
+    }
+
+    #[test]
+    fn what_somebody_else_writes_into_fields_of_theirs_is_no_reason_to_apply_again() {
+        let made = Made::default();
+        let found_in = |version: &str| {
+            let mut found = object("a", 1);
+            found.content.metadata.resource_version = Some(version.to_owned());
+            found
+        };
+        made.end(&found_in("1"), &left("uid", 1));
+        assert!(made.is_as_applied(&found_in("2"), &Sight::of(&left("uid", 1), None)));
     }
 
     #[test]

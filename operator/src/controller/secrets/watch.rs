@@ -1,7 +1,7 @@
 //! Watches the metadata of Secrets where pipelines are: of a whole namespace where the ServiceAccount may, and of each named
 //! Secret where its rights end at names (docs/decisions/0014-secrets.md).
 //!
-//! Nothing is written, no value is read, and what is told of a Secret that nobody names is dropped.
+//! Nothing is written, and what is told of a Secret that nobody names is dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -25,23 +26,41 @@ use kube::{
 };
 use telemetry::error_chain;
 use tokio::{
-    sync::mpsc::UnboundedSender,
+    sync::{Semaphore, mpsc::UnboundedSender},
     task::{AbortHandle, JoinSet},
+    time::interval,
 };
 
 use super::{Scope, Seen};
 use crate::{controller::Context, crd::SmsPipeline};
 
-/// How soon a watch that broke is tried again.
-const AGAIN: Duration = Duration::from_secs(10);
+/// How soon a watch that broke is tried again, at first and later.
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(20);
+/// How many watches begin at once: each begins with a list, and all break at once when the API server goes.
+const AT_ONCE: usize = 16;
+/// How often it is asked anew whether all Secrets of a namespace may be watched.
+const ASK: Duration = Duration::from_mins(10);
+
+/// What every watch needs.
+#[derive(Clone)]
+struct Watching {
+    client: Client,
+    context: Arc<Context>,
+    woken: UnboundedSender<ObjectRef<SmsPipeline>>,
+    beginning: Arc<Semaphore>,
+}
 
 /// Wakes, for ever, each pipeline whose last round has read a Secret in another version than it has.
 pub async fn follow(client: Client, context: Arc<Context>, woken: UnboundedSender<ObjectRef<SmsPipeline>>) {
+    let watching = Watching { client, context, woken, beginning: Arc::new(Semaphore::new(AT_ONCE)) };
+    let seen = &watching.context.secrets_seen;
     let mut watches = JoinSet::new();
     let mut scopes = HashMap::<Scope, AbortHandle>::new();
     let mut narrowed = BTreeSet::new();
+    let mut asking = interval(ASK);
     loop {
-        let mut wanted = context.secrets_seen.scopes(&narrowed);
+        let mut wanted = seen.scopes(&narrowed);
         scopes.retain(|scope, watch| {
             let is_wanted = wanted.remove(scope);
             if !is_wanted {
@@ -50,11 +69,12 @@ pub async fn follow(client: Client, context: Arc<Context>, woken: UnboundedSende
             is_wanted
         });
         for scope in wanted {
-            let watch = watch(client.clone(), Arc::clone(&context), scope.clone(), woken.clone());
-            scopes.insert(scope, watches.spawn(watch));
+            let watch = watches.spawn(watching.clone().watch(scope.clone()));
+            scopes.insert(scope, watch);
         }
         tokio::select! {
-            () = context.secrets_seen.named.notified() => {}
+            () = seen.named.notified() => {}
+            _ = asking.tick() => narrowed.clear(),
             Some(ended) = watches.join_next() => match ended {
                 Ok(namespace) => drop(narrowed.insert(namespace)),
                 Err(error) => if let Ok(panicked) = error.try_into_panic() {
@@ -65,44 +85,50 @@ pub async fn follow(client: Client, context: Arc<Context>, woken: UnboundedSende
     }
 }
 
-/// Watches until it turns out that only Secrets of certain names may be watched; gives the namespace.
-async fn watch(
-    client: Client,
-    context: Arc<Context>,
-    scope: Scope,
-    woken: UnboundedSender<ObjectRef<SmsPipeline>>,
-) -> String {
-    let config = match &scope.name {
-        Some(name) => Config::default().fields(&format!("metadata.name={name}")),
-        None => Config::default(),
-    };
-    let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &scope.namespace);
-    while scope.name.is_some() || may_watch_all(&client, &scope.namespace).await {
-        let mut told = Box::pin(watcher(secrets.clone(), config.clone()));
-        let mut listed = BTreeMap::new();
-        while let Some(event) = told.next().await {
-            match event {
-                Ok(event) => {
-                    for pipeline in take_in(&context.secrets_seen, &scope, &mut listed, event) {
-                        // A controller that has ended needs no waking.
-                        let _ = woken.send(pipeline);
+impl Watching {
+    /// Watches until it turns out that only Secrets of certain names may be watched; gives the namespace.
+    async fn watch(self, scope: Scope) -> String {
+        let config = match &scope.name {
+            Some(name) => Config::default().fields(&format!("metadata.name={name}")),
+            None => Config::default(),
+        };
+        let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(self.client.clone(), &scope.namespace);
+        let delays = ExponentialBuilder::default().with_min_delay(FIRST_AGAIN).with_max_delay(AGAIN);
+        let delays = delays.without_max_times().with_jitter();
+        let mut next = delays.build();
+        while scope.name.is_some() || may_watch_all(&self.context.client, &scope.namespace).await {
+            let mut beginning = self.beginning.acquire().await.ok();
+            let mut told = Box::pin(watcher(secrets.clone(), config.clone()));
+            let mut listed = BTreeMap::new();
+            while let Some(event) = told.next().await {
+                match event {
+                    Ok(event) => {
+                        if matches!(event, Event::InitDone) {
+                            beginning = None;
+                            next = delays.build();
+                        }
+                        for pipeline in take_in(&self.context.secrets_seen, &scope, &mut listed, event) {
+                            // A controller that has ended needs no waking.
+                            let _ = self.woken.send(pipeline);
+                        }
+                    }
+                    Err(error) => {
+                        let (Scope { namespace, name }, error) = (&scope, error_chain(&error));
+                        tracing::warn!(
+                            namespace,
+                            name,
+                            error,
+                            "watching Secrets failed; may this ServiceAccount list and watch them?"
+                        );
+                        break;
                     }
                 }
-                Err(error) => {
-                    let (Scope { namespace, name }, error) = (&scope, error_chain(&error));
-                    tracing::warn!(
-                        namespace,
-                        name,
-                        error,
-                        "watching Secrets failed; may this ServiceAccount list and watch them?"
-                    );
-                    break;
-                }
             }
+            drop((told, beginning));
+            tokio::time::sleep(next.next().unwrap_or(AGAIN)).await;
         }
-        tokio::time::sleep(AGAIN).await;
+        scope.namespace
     }
-    scope.namespace
 }
 
 /// Whether all Secrets of a namespace may be watched. Asked, because a refused watch would stand in logs and audits as a fault.
@@ -118,9 +144,14 @@ async fn may_watch_all(client: &Client, namespace: &str) -> bool {
         let spec =
             SelfSubjectAccessReviewSpec { resource_attributes: Some(asked), ..SelfSubjectAccessReviewSpec::default() };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-        let answered = reviews.create(&PostParams::default(), &review).await;
-        // Where there is no answer, the watch tells what is wrong.
-        if answered.is_ok_and(|answered| answered.status.is_some_and(|status| !status.allowed)) {
+        let is_refused = match reviews.create(&PostParams::default(), &review).await {
+            Ok(answered) => answered.status.is_some_and(|status| !status.allowed),
+            // Who may not even ask may certainly not watch all.
+            Err(kube::Error::Api(status)) => status.is_forbidden(),
+            // The watch tells what is wrong.
+            Err(_) => false,
+        };
+        if is_refused {
             return false;
         }
     }
