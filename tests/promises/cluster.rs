@@ -23,7 +23,10 @@ pub(crate) struct Applied {
 
 impl Applied {
     pub async fn new() -> Self {
-        let cluster = Cluster::namespace().await;
+        Self::on(Cluster::namespace().await)
+    }
+
+    pub fn on(cluster: Cluster) -> Self {
         let operator = cluster.operator();
         let applied = Self { cluster, operator, prefix: unique("sms") };
         create_database_secret(&applied.cluster);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Node, eventually};
+use devstack::{Cache, ControlPlane, KubernetesBinaries, Silent};
+use tests::{Cluster, Node, eventually};
 
 use crate::{
     cluster::{Applied, LIMIT},
@@ -12,14 +13,18 @@ use crate::{
 /// How soon a changed Secret has to be found in the pods' template.
 const FOLLOWED: Duration = Duration::from_secs(30);
 
-/// A pipeline that is ready and was looked at just now, so that the next look by resync is not due in time.
 async fn ready() -> (Applied, Node) {
     let applied = Applied::new().await;
     let node = Node::start(&applied.cluster);
+    until_just_looked_at(&applied).await;
+    (applied, node)
+}
+
+/// Waits until the pipeline is ready and was looked at just now, so that the next look by resync is not due in time.
+async fn until_just_looked_at(applied: &Applied) {
     eventually("the pipeline is ready", LIMIT, async || (applied.condition("Ready")?.status == "True").then_some(()))
         .await;
     applied.reconciled_times(1).await;
-    (applied, node)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,8 +33,7 @@ async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_tem
     let template = |name| applied.cluster.kubectl(&["get", "deployment", name, "-o", "jsonpath={.spec.template}"]);
     let (api, processor) = (template("notifications-api"), template("notifications-processor"));
 
-    let rotated = r#"{"stringData":{"uri":"postgresql://sms:hunter3@127.0.0.1:1/sms"}}"#;
-    applied.cluster.kubectl(&["patch", "secret", "notifications-db", "--type=merge", "-p", rotated]);
+    rotate_password(&applied);
 
     let changed = Instant::now();
     eventually("the API gets another template", FOLLOWED, async || {
@@ -40,6 +44,32 @@ async fn another_password_of_the_database_of_a_ready_pipeline_is_in_the_pods_tem
     assert_eq!(template("notifications-processor"), processor);
     let shown = applied.cluster.kubectl(&["get", "smsp,deployments,events", "-o", "yaml"]);
     assert!(!shown.contains("hunter") && !applied.operator.output().contains("hunter"), "no secret is shown");
+}
+
+fn rotate_password(applied: &Applied) {
+    let rotated = r#"{"stringData":{"uri":"postgresql://sms:hunter3@127.0.0.1:1/sms"}}"#;
+    applied.cluster.kubectl(&["patch", "secret", "notifications-db", "--type=merge", "-p", rotated]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_secret_is_found_although_the_api_server_has_crashed_before() {
+    let (cache, folder) = (Cache::of_this_machine().expect("a cache"), tempfile::tempdir().expect("a folder"));
+    let binaries = KubernetesBinaries::install(&cache, &Silent).expect("Kubernetes");
+    let mut control_plane = ControlPlane::start(&binaries, folder.path()).expect("it starts");
+    let cluster = Cluster::on(&control_plane.kubeconfig()).await;
+    cluster.install_crd();
+    let applied = Applied::on(cluster);
+    let _node = Node::start(&applied.cluster);
+    until_just_looked_at(&applied).await;
+    control_plane.kill_api_server();
+    control_plane.restart_api_server().expect("the API server starts again");
+    until_just_looked_at(&applied).await;
+
+    let template =
+        || applied.cluster.kubectl(&["get", "deployment", "notifications-api", "-o", "jsonpath={.spec.template}"]);
+    let before = template();
+    rotate_password(&applied);
+    eventually("the API gets another template", FOLLOWED, async || (template() != before).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
