@@ -203,6 +203,7 @@ fn secrets_resolved(findings: &Findings) -> Finding {
                 Invalid::NoApiKeys { .. } => reasons::INVALID_API_KEYS,
                 Invalid::NoText { .. } | Invalid::NoPem { .. } => reasons::INVALID_SECRET,
                 Invalid::NoAuthentication => reasons::INVALID_AUTHENTICATION,
+                Invalid::Template(_) => reasons::INVALID_TEMPLATE,
                 Invalid::PodOption { .. } => reasons::INVALID_POD_OPTION,
             };
             is_not(reason, invalid.to_string())

@@ -1,20 +1,18 @@
 //! A provider that is spoken to by one HTTP call for each message, described by templates and rules.
 //!
-//! Parts: [`settings`] is what the resource says, [`request`] makes the call of it, [`responses`] tells what an answer
+//! Parts: [`settings`] is what the resource says, [`composer`] makes the call of it, [`responses`] tells what an answer
 //! means, [`masking`] what of it others may read. Nothing here knows any provider by name; docs/providers.md shows two.
 
-mod gsm7;
 mod masking;
-mod request;
 mod responses;
 mod retry_after;
 mod secrets;
 pub mod settings;
-mod template;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use composer::{Composer, Description};
 use contract::SmsRequestedV1;
 use jiff::Timestamp;
 use reqwest::{Client, Response, StatusCode, header::AUTHORIZATION, redirect};
@@ -23,7 +21,6 @@ use telemetry::Check;
 pub use self::settings::HttpSettings;
 use self::{
     masking::{mask, spellings},
-    request::{Composer, Description},
     responses::{Answer, Otherwise, Rule, answered, judge},
     retry_after::retry_after,
     secrets::Secrets,
@@ -123,7 +120,7 @@ impl Http {
         called.outcome
     }
 
-    async fn call(&self, exchange: &Exchange, message: &SmsRequestedV1, secrets: &secrets::Values) -> Called {
+    async fn call(&self, exchange: &Exchange, message: &SmsRequestedV1, secrets: &composer::Secrets) -> Called {
         let request = match exchange.composer.compose(&self.client, message, secrets) {
             Ok(request) => request,
             Err(error) => return Called::not_sent(format!("no request can be made of the message: {error}")),

@@ -10,7 +10,7 @@ use crate::{
 
 const DATABASE_FIELD: &str = "spec.database.urlSecretRef";
 const API_KEYS_FIELD: &str = "spec.api.authentication.apiKeysSecretRef";
-const PROVIDER_FIELD: &str = "spec.processor.provider.http.secrets";
+pub(super) const PROVIDER_FIELD: &str = "spec.processor.provider.http.secrets";
 
 /// Why a pipeline cannot be built as it is. The messages are shown in its conditions and name what to do. A value
 /// of a Secret is never shown.
@@ -85,6 +85,9 @@ pub enum Invalid {
     /// The resource does not say who may use the API, although the schema demands it.
     #[error("spec.api.authentication must hold exactly one of apiKeysSecretRef and anonymous")]
     NoAuthentication,
+    /// A template of the provider cannot be filled in.
+    #[error("{0}")]
+    Template(String),
     /// What the pods of a workload are told is not what Kubernetes understands.
     #[error("{field}: {problem}")]
     PodOption {

@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::provider::http::template::sample;
+    use composer::sample;
 
     fn masked(words: &str) -> String {
         let message = SmsRequestedV1 { text: "Your code is 7734, Bob".to_owned(), ..sample() };

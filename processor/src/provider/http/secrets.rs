@@ -12,9 +12,6 @@ use super::settings::SecretFile;
 /// How long files that were read are believed: thousands of refused calls at once are one reason to read again.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Values by name.
-pub(super) type Values = BTreeMap<String, String>;
-
 /// The secrets as last read.
 pub(super) struct Secrets {
     files: BTreeMap<String, SecretFile>,
@@ -22,7 +19,7 @@ pub(super) struct Secrets {
 }
 
 struct Read {
-    values: Arc<Values>,
+    values: Arc<composer::Secrets>,
     at: Instant,
 }
 
@@ -34,12 +31,12 @@ impl Secrets {
     }
 
     /// Those last read.
-    pub(super) fn current(&self) -> Arc<Values> {
+    pub(super) fn current(&self) -> Arc<composer::Secrets> {
         Arc::clone(&self.read.lock().unwrap_or_else(PoisonError::into_inner).values)
     }
 
     /// Those in the files at `now`, if they are others than `used`, which the provider seems not to like.
-    pub(super) fn others_than(&self, used: &Values, now: Instant) -> Option<Arc<Values>> {
+    pub(super) fn others_than(&self, used: &composer::Secrets, now: Instant) -> Option<Arc<composer::Secrets>> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if *read.values == *used && now.duration_since(read.at) >= READ_INTERVAL {
             read.at = now;
@@ -59,7 +56,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-fn values(files: &BTreeMap<String, SecretFile>) -> Result<Values, String> {
+fn values(files: &BTreeMap<String, SecretFile>) -> Result<composer::Secrets, String> {
     files.iter().map(|(name, SecretFile { file })| Ok((name.clone(), value(name, file)?))).collect()
 }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
+use composer::Description;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{request::Description, responses::Rule};
+use super::responses::Rule;
 
 /// One HTTP call for each message. Every text below is a template unless it says otherwise.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -106,10 +107,11 @@ impl HttpSettings {
     pub(super) fn sending(&self) -> Description<'_> {
         Description {
             field: "http",
+            secrets_field: "http.secrets",
             url: &self.url,
-            method: self.method,
+            method: self.method.into(),
             headers: &self.headers,
-            basic_auth: self.basic_auth.as_ref(),
+            basic_auth: self.basic_auth.as_ref().map(BasicAuth::parts),
             json: self.json.as_ref(),
             form: self.form.as_ref(),
         }
@@ -121,13 +123,20 @@ impl QuerySettings {
     pub(super) fn asking(&self) -> Description<'_> {
         Description {
             field: "http.query",
+            secrets_field: "http.secrets",
             url: &self.url,
-            method: self.method,
+            method: self.method.into(),
             headers: &self.headers,
-            basic_auth: self.basic_auth.as_ref(),
+            basic_auth: self.basic_auth.as_ref().map(BasicAuth::parts),
             json: None,
             form: None,
         }
+    }
+}
+
+impl BasicAuth {
+    fn parts(&self) -> (&str, &str) {
+        (&self.username, &self.password)
     }
 }
 

@@ -4,7 +4,7 @@
 const OTHERS: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./:;<=>?¡ÄÖÑÜ§¿äöñüà\u{c}^{}\\[~]|€";
 
 /// Whether `text` fits the alphabet; others travel as UCS-2, which some providers want to be told.
-pub(super) fn fits(text: &str) -> bool {
+pub fn fits(text: &str) -> bool {
     text.chars().all(|character| character.is_ascii_alphanumeric() || character == ' ' || OTHERS.contains(character))
 }
 

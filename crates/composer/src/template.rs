@@ -3,14 +3,14 @@
 //! A mistake shows when a template is compiled or tried with sample values, both at start. docs/decisions/0012
 //! says why it is minijinja.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use contract::SmsRequestedV1;
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use uuid::Uuid;
 
-use super::gsm7;
+use crate::{Secrets, gsm7};
 
 /// The variable that holds the values of Secrets by their names.
 const SECRETS: &str = "secrets";
@@ -19,31 +19,33 @@ const SECRETS: &str = "secrets";
 const VARIABLES: [&str; 6] = ["sender", "recipient", "text", "message_id", "attempt", SECRETS];
 
 /// All templates of one provider, each named by its field, such as `http.headers.Authorization`.
-pub(super) struct Templates {
+pub struct Templates {
     environment: Environment<'static>,
     secrets: Vec<String>,
+    /// The field that names them.
+    secrets_field: &'static str,
 }
 
 /// Names a template in [`Templates`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(String);
+pub struct Template(String);
 
 /// What the variables stand for in one rendering.
-pub(super) struct Values(Value);
+pub struct Values(Value);
 
 impl Templates {
-    /// No templates yet; those to come may use the secrets of these names.
-    pub(super) fn new(secrets: Vec<String>) -> Self {
+    /// No templates yet; those to come may use the secrets of these names, which `secrets_field` holds.
+    pub fn new(secrets: Vec<String>, secrets_field: &'static str) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // What is rendered goes into JSON, forms and headers, each of which has its own rules and keeps them itself.
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.add_test("gsm7", |text: Cow<'_, str>| gsm7::fits(&text));
-        Self { environment, secrets }
+        Self { environment, secrets, secrets_field }
     }
 
     /// Compiles the template of a field. An error names the field, and a variable that does not exist.
-    pub(super) fn add(&mut self, field: String, source: &str) -> Result<Template, String> {
+    pub fn add(&mut self, field: String, source: &str) -> Result<Template, String> {
         let wrong = |error: minijinja::Error| format!("{field}: {}", without_place(&error));
         self.environment.add_template_owned(field.clone(), source.to_owned()).map_err(wrong)?;
         let used = self.environment.get_template(&field).map_err(wrong)?.undeclared_variables(true);
@@ -57,13 +59,11 @@ impl Templates {
         let (variable, rest) = path.split_once('.').unwrap_or((path, ""));
         if variable == SECRETS && !rest.is_empty() {
             let secret = rest.split('.').next().unwrap_or_default();
-            return match self.secrets.iter().any(|known| known == secret) {
-                true => Ok(()),
-                false if self.secrets.is_empty() => {
-                    Err(format!("there is no secret {secret:?}: http.secrets has none"))
-                }
-                false => Err(format!("there is no secret {secret:?}: http.secrets has {}", self.secrets.join(", "))),
-            };
+            if self.secrets.iter().any(|known| known == secret) {
+                return Ok(());
+            }
+            let known = if self.secrets.is_empty() { "none".to_owned() } else { self.secrets.join(", ") };
+            return Err(format!("there is no secret {secret:?}: {} has {known}", self.secrets_field));
         }
         let is_function = || self.environment.globals().any(|(name, _)| name == variable);
         if VARIABLES.contains(&variable) || is_function() {
@@ -73,7 +73,7 @@ impl Templates {
     }
 
     /// Fills the values in. An error names the field and never a value.
-    pub(super) fn render(&self, template: &Template, values: &Values) -> Result<String, String> {
+    pub fn render(&self, template: &Template, values: &Values) -> Result<String, String> {
         let Template(field) = template;
         let rendered = self.environment.get_template(field).and_then(|template| template.render(&values.0));
         rendered.map_err(|error| format!("{field}: {}", error.kind()))
@@ -82,7 +82,7 @@ impl Templates {
 
 impl Values {
     /// What a message says.
-    pub(super) fn new(message: &SmsRequestedV1, secrets: &BTreeMap<String, String>) -> Self {
+    pub fn new(message: &SmsRequestedV1, secrets: &Secrets) -> Self {
         Self(context! {
             sender => message.sender.as_str(),
             recipient => message.recipient.as_str(),
@@ -96,7 +96,7 @@ impl Values {
 
 impl Template {
     /// The field that holds it.
-    pub(super) fn field(&self) -> &str {
+    pub fn field(&self) -> &str {
         &self.0
     }
 }
@@ -109,7 +109,7 @@ impl fmt::Debug for Templates {
 }
 
 /// A message like those to come, to try templates with.
-pub(super) fn sample() -> SmsRequestedV1 {
+pub fn sample() -> SmsRequestedV1 {
     SmsRequestedV1 {
         message_id: Uuid::nil(),
         sender: "+15550100".to_owned(),
@@ -133,12 +133,12 @@ fn without_place(error: &minijinja::Error) -> String {
 mod tests {
     use super::*;
 
-    fn secrets() -> BTreeMap<String, String> {
-        BTreeMap::from([("apiKey".to_owned(), "s3cret".to_owned())])
+    fn secrets() -> Secrets {
+        Secrets::from([("apiKey".to_owned(), "s3cret".to_owned())])
     }
 
     fn rendered(source: &str, message: &SmsRequestedV1) -> Result<String, String> {
-        let mut templates = Templates::new(vec!["apiKey".to_owned()]);
+        let mut templates = Templates::new(vec!["apiKey".to_owned()], "http.secrets");
         let template = templates.add("http.form.To".to_owned(), source)?;
         templates.render(&template, &Values::new(message, &secrets()))
     }
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn neither_a_secret_nor_a_source_is_in_debug_output() {
-        let mut templates = Templates::new(vec!["apiKey".to_owned()]);
+        let mut templates = Templates::new(vec!["apiKey".to_owned()], "http.secrets");
         templates.add("http.basicAuth.password".to_owned(), "hunter2").expect("a template");
         assert!(!format!("{templates:?}").contains("hunter2"));
     }

@@ -1,15 +1,27 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::provider::http::HttpSettings;
 
+/// What `http` describes, in the words of the resource.
 fn composer(http: &str) -> Result<Composer, String> {
-    let settings: HttpSettings = serde_json::from_str(http).expect("settings");
-    Composer::new(&settings.sending(), &Client::new(), &secrets())
+    let http: Value = serde_json::from_str(http).expect("JSON");
+    let texts =
+        |field: &str| http.get(field).map(|texts| serde_json::from_value(texts.clone()).expect("texts by name"));
+    let (headers, form) = (texts("headers").unwrap_or_default(), texts("form"));
+    let of_user = |field| http["basicAuth"][field].as_str();
+    let description = Description {
+        field: "http",
+        secrets_field: "http.secrets",
+        url: http["url"].as_str().expect("a URL"),
+        method: http["method"].as_str().map_or(Method::POST, |method| method.parse().expect("a method")),
+        headers: &headers,
+        basic_auth: of_user("username").zip(of_user("password")),
+        json: http["json"].as_object(),
+        form: form.as_ref(),
+    };
+    Composer::new(&description, &Client::new(), &secrets())
 }
 
-fn secrets() -> secrets::Values {
-    BTreeMap::from([("user".to_owned(), "AC1".to_owned()), ("key".to_owned(), "s3cret".to_owned())])
+fn secrets() -> Secrets {
+    Secrets::from([("user".to_owned(), "AC1".to_owned()), ("key".to_owned(), "s3cret".to_owned())])
 }
 
 fn composed(http: &str, message: &SmsRequestedV1) -> Request {
@@ -28,8 +40,6 @@ fn check_refused(http: &str, expected: &str) {
     assert!(error.starts_with(expected), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
 }
-
-const SECRETS: &str = r#""secrets":{"user":{"file":"/user"},"key":{"file":"/key"}}"#;
 
 #[test]
 fn a_form_is_encoded_whatever_the_text_holds() {
@@ -56,11 +66,9 @@ fn texts_anywhere_in_the_json_are_templates_and_whatever_else_is_there_stays() {
 
 #[test]
 fn credentials_travel_in_headers_that_are_never_printed() {
-    let http = format!(
-        r#"{{"url":"https://sms.example/{{{{ secrets.user }}}}","headers":{{"X-Key":"{{{{ secrets.key }}}}"}},
-        "basicAuth":{{"username":"{{{{ secrets.user }}}}","password":"{{{{ secrets.key }}}}"}},{SECRETS}}}"#
-    );
-    let request = composed(&http, &sample());
+    let http = r#"{"url":"https://sms.example/{{ secrets.user }}","headers":{"X-Key":"{{ secrets.key }}"},
+        "basicAuth":{"username":"{{ secrets.user }}","password":"{{ secrets.key }}"}}"#;
+    let request = composed(http, &sample());
     assert_eq!(request.url().as_str(), "https://sms.example/AC1");
     assert_eq!(request.headers()["x-key"], "s3cret");
     assert_eq!(request.headers()["authorization"], "Basic QUMxOnMzY3JldA==");
@@ -79,7 +87,7 @@ fn a_url_can_carry_everything() {
 
 #[test]
 fn a_mistake_is_an_error_at_start_that_names_its_field() {
-    let example = |field: &str| format!(r#"{{"url":"https://sms.example/",{field},{SECRETS}}}"#);
+    let example = |field: &str| format!(r#"{{"url":"https://sms.example/",{field}}}"#);
     check_refused(
         &example(r#""headers":{"Authorization":"Bearer {{ secrets.token }}"}"#),
         "http.headers.Authorization: ",

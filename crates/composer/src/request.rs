@@ -1,17 +1,14 @@
-//! A message as one HTTP request. Makes requests and sends none.
-
 use std::collections::BTreeMap;
 
 use contract::SmsRequestedV1;
 use reqwest::{
-    Client, Request, Url,
+    Client, Method, Request, Url,
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use serde_json::{Map, Value};
 
-use super::{
-    secrets,
-    settings::{BasicAuth, Method},
+use crate::{
+    Secrets,
     template::{Template, Templates, Values, sample},
 };
 
@@ -20,9 +17,9 @@ const NOT_TO_BE_SET: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, HOST, TRANSF
 
 /// How to make a request of a message.
 #[derive(Debug)]
-pub(super) struct Composer {
+pub struct Composer {
     templates: Templates,
-    method: reqwest::Method,
+    method: Method,
     url: Template,
     headers: Vec<(HeaderName, Template)>,
     basic_auth: Option<(Template, Template)>,
@@ -45,22 +42,30 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// A request as the settings describe it; those that are empty leave their part away.
-pub(super) struct Description<'a> {
-    /// Where it is described, such as `http`: every field begins with it.
+/// A request as it is described; what is absent is left away. Every text is a template unless it says otherwise.
+pub struct Description<'a> {
+    /// Where it is described, such as `http`: every field that an error names begins with it.
     pub field: &'static str,
+    /// Where the secrets are named, such as `http.secrets`.
+    pub secrets_field: &'static str,
+    /// Where the call goes.
     pub url: &'a str,
+    /// With which method.
     pub method: Method,
+    /// Headers by their names, which are no templates.
     pub headers: &'a BTreeMap<String, String>,
-    pub basic_auth: Option<&'a BasicAuth>,
+    /// User and password (RFC 7617).
+    pub basic_auth: Option<(&'a str, &'a str)>,
+    /// A JSON body; its keys are no templates.
     pub json: Option<&'a Map<String, Value>>,
+    /// A body as HTML forms have it; names are no templates.
     pub form: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Composer {
     /// Compiles every template and tries all of them with a sample. An error names the field.
-    pub(super) fn new(of: &Description<'_>, client: &Client, secrets: &secrets::Values) -> Result<Self, String> {
-        let mut templates = Templates::new(secrets.keys().cloned().collect());
+    pub fn new(of: &Description<'_>, client: &Client, secrets: &Secrets) -> Result<Self, String> {
+        let mut templates = Templates::new(secrets.keys().cloned().collect(), of.secrets_field);
         let prefix = of.field;
         let url = templates.add(format!("{prefix}.url"), of.url)?;
         let mut headers = Vec::new();
@@ -76,9 +81,9 @@ impl Composer {
         }
         let basic_auth = match of.basic_auth {
             None => None,
-            Some(both) => Some((
-                templates.add(format!("{prefix}.basicAuth.username"), &both.username)?,
-                templates.add(format!("{prefix}.basicAuth.password"), &both.password)?,
+            Some((username, password)) => Some((
+                templates.add(format!("{prefix}.basicAuth.username"), username)?,
+                templates.add(format!("{prefix}.basicAuth.password"), password)?,
             )),
         };
         let body = match (of.json, of.form) {
@@ -91,18 +96,13 @@ impl Composer {
             }
             (None, None) => Body::None,
         };
-        let composer = Self { templates, method: of.method.into(), url, headers, basic_auth, body };
+        let composer = Self { templates, method: of.method.clone(), url, headers, basic_auth, body };
         composer.compose(client, &sample(), secrets)?;
         Ok(composer)
     }
 
     /// The request for `message`. An error names the field and holds nothing of what was put in.
-    pub(super) fn compose(
-        &self,
-        client: &Client,
-        message: &SmsRequestedV1,
-        secrets: &secrets::Values,
-    ) -> Result<Request, String> {
+    pub fn compose(&self, client: &Client, message: &SmsRequestedV1, secrets: &Secrets) -> Result<Request, String> {
         let values = Values::new(message, secrets);
         let render = |template: &Template| self.templates.render(template, &values);
         let mut request = client.request(self.method.clone(), url(self.url.field(), &render(&self.url)?)?);
