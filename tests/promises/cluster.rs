@@ -233,12 +233,24 @@ async fn a_paused_pipeline_is_not_changed_until_it_goes_on_and_its_events_tell_s
 
     applied.cluster.kubectl(&["annotate", "smsp", "notifications", "smspipeline.dev/paused-"]);
     eventually("the edit is carried out", LIMIT, async || (replicas().await? == 7).then_some(())).await;
-    eventually("the events tell", LIMIT, async || {
-        let events = applied.cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
-        ["TopicInUse", "AsWanted", "ObjectsChanged", "Paused", "NotPaused"]
-            .iter()
-            .all(|reason| events.contains(reason))
-            .then_some(())
+    eventually("the events tell, each in its own words", LIMIT, async || {
+        let events = applied.cluster.kubectl(&["get", "events", "-o", "json"]);
+        let events: Value = serde_json::from_str(&events).expect("kubectl prints JSON");
+        let events = events["items"].as_array().expect("a list");
+        let tells = |reason: &str, words: &str| {
+            let mut told = events.iter().filter(|event| event["reason"] == reason);
+            told.any(|event| event["message"].as_str().is_some_and(|message| message.contains(words)))
+        };
+        let all = [
+            ("TopicInUse", ".high-priority"),
+            ("TopicInUse", ".low-priority"),
+            ("AsWanted", ""),
+            ("ObjectsChanged", "ServiceAccount"),
+            ("ObjectsChanged", "changed Deployment"),
+            ("Paused", "spec.paused"),
+            ("NotPaused", ""),
+        ];
+        all.iter().all(|(reason, words)| tells(reason, words)).then_some(())
     })
     .await;
 }

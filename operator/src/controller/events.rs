@@ -27,7 +27,7 @@ use super::{
     status::READY,
     topics::Topics,
 };
-use crate::crd::{DecisionActing, LastDecision, SmsPipeline, SmsPipelineStatus};
+use crate::crd::{DecisionActing, LastDecision, SmsPipeline, SmsPipelineStatus, TopicStatus};
 
 use limit::Bucket;
 
@@ -54,12 +54,15 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
     // Ready repeats what another one says.
     let conditions = after.conditions.iter().filter(|condition| condition.type_ != READY);
     let changed = conditions.filter(|now| {
-        // The autoscaler says the same in the same words: others are about something else.
-        let is_other = |before: &Condition| AUTOSCALER.contains(&now.type_.as_str()) && before.message != now.message;
+        // The autoscaler says the same in the same words, and so does a warning: others are about something else. What is usual
+        // may count, such as replicas that are ready.
+        let is_warning = reason(now).is_some_and(|reason| reason.severity == Severity::Warning);
+        let is_told_in_words = is_warning || AUTOSCALER.contains(&now.type_.as_str());
+        let is_other = |before: &Condition| is_told_in_words && before.message != now.message;
         was(&now.type_).is_none_or(|before| before.reason != now.reason || is_other(before))
     });
     let told = changed.filter_map(|condition| {
-        let reason = *reasons::ALL.iter().find(|reason| reason.name == condition.reason)?;
+        let reason = reason(condition)?;
         let is_usual = [
             reasons::NOT_PAUSED,
             reasons::FIXED_REPLICAS,
@@ -73,19 +76,29 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
         let is_news = reason != reasons::NOT_REACHED && (was_something_else || !is_usual);
         is_news.then(|| Change { about: condition.type_.clone(), reason, note: condition.message.clone() })
     });
-    let topics = after.topics.iter().filter_map(|topic| {
-        let before = before.and_then(|before| before.topics.iter().find(|before| before.name == topic.name));
-        let (reason, note) = match before {
-            None => (reasons::TOPIC_IN_USE, format!("topic {:?} with {} partitions", topic.name, topic.partitions)),
-            Some(before) if before.partitions < topic.partitions => {
-                let (name, from, to) = (&topic.name, before.partitions, topic.partitions);
-                (reasons::TOPIC_GREW, format!("topic {name:?} grew from {from} to {to} partitions"))
+    told.chain(new_topics(before, after)).chain(scaled(before, after)).collect()
+}
+
+fn reason(condition: &Condition) -> Option<Reason> {
+    reasons::ALL.iter().find(|reason| reason.name == condition.reason).copied()
+}
+
+/// Topics that have grown, and those that are in use from now on.
+fn new_topics(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) -> impl Iterator<Item = Change> {
+    let (mut grown, mut in_use) = (Vec::new(), Vec::new());
+    let counted = |partitions: &i32| format!("{partitions} partition{}", if *partitions == 1 { "" } else { "s" });
+    for TopicStatus { name, partitions, .. } in &after.topics {
+        match before.and_then(|before| before.topics.iter().find(|before| before.name == *name)) {
+            None => in_use.push(format!("topic {name:?} with {}", counted(partitions))),
+            Some(TopicStatus { partitions: from, .. }) if from < partitions => {
+                grown.push(format!("topic {name:?} grew from {from} to {}", counted(partitions)));
             }
-            Some(_) => return None,
-        };
-        Some(Change { about: "TopicsReady".to_owned(), reason, note })
-    });
-    told.chain(topics).chain(scaled(before, after)).collect()
+            Some(_) => {}
+        }
+    }
+    let told = [(reasons::TOPIC_GREW, grown), (reasons::TOPIC_IN_USE, in_use)];
+    let told = told.into_iter().filter(|(_, notes)| !notes.is_empty());
+    told.map(|(reason, notes)| Change { about: "TopicsReady".to_owned(), reason, note: notes.join("; ") })
 }
 
 /// Another number of processors than was told before, or one that is carried out now, with the sum that led to it.
@@ -135,7 +148,6 @@ pub fn topics(topics: &Topics) -> Vec<Change> {
 pub struct Events {
     client: Client,
     reporter: Reporter,
-    recorder: Recorder,
     /// Warnings have an allowance of their own, which no other events use up.
     buckets: Mutex<HashMap<ObjectRef<SmsPipeline>, BTreeMap<Severity, Bucket>>>,
 }
@@ -144,8 +156,7 @@ impl Events {
     /// As `instance`, this operator's own name.
     pub fn new(client: Client, instance: String) -> Self {
         let reporter = Reporter { controller: "smspipeline.dev/sms-operator".to_owned(), instance: Some(instance) };
-        let recorder = Recorder::new(client.clone(), reporter.clone());
-        Self { client, reporter, recorder, buckets: Mutex::default() }
+        Self { client, reporter, buckets: Mutex::default() }
     }
 
     /// Tells `changes` of `pipeline`. An event that does not get through is no reason to fail: the status says the same.
@@ -159,12 +170,8 @@ impl Events {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             };
-            // A recorder counts what repeats a reason on the first event, whose note stays; each step has its own.
-            let recorder = if AUTOSCALER.contains(&about.as_str()) {
-                Recorder::new(self.client.clone(), self.reporter.clone())
-            } else {
-                self.recorder.clone()
-            };
+            // A recorder counts what repeats a reason on the first event, whose note stays: so each event has its own.
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
             let end = note.floor_char_boundary(LONGEST_NOTE);
             let event = Event {
                 type_,
@@ -199,7 +206,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::crd::{AutoscalingStatus, TopicStatus};
+    use crate::crd::AutoscalingStatus;
 
     fn condition(kind: &str, reason: Reason) -> Condition {
         Condition {
@@ -301,6 +308,27 @@ mod tests {
         check(decided(1, 5, DryRun), decided(5, 5, Acts), &["ScaledUp"]);
         check(decided(5, 1, Held), decided(1, 1, Acts), &["ScaledDown"]);
         check(decided(1, 5, Held), decided(1, 1, Acts), &[]);
+    }
+
+    #[test]
+    fn topics_that_come_together_are_told_by_one_event_that_names_them_all() {
+        let told = changes(None, &status(&[], &[3, 1]));
+        let notes: Vec<_> = told.iter().map(|change| change.note.as_str()).collect();
+        assert_eq!(notes, [r#"topic "topic-0" with 3 partitions; topic "topic-1" with 1 partition"#]);
+    }
+
+    #[test]
+    fn another_refusal_is_told_although_its_reason_is_the_same_and_other_numbers_of_what_is_usual_are_not() {
+        let told = |kind: &str, reason: Reason, message: &str| {
+            let mut status = status(&[(kind, reason)], &[]);
+            status.conditions[0].message = message.to_owned();
+            status
+        };
+        let missing = |name: &str| told("SecretsResolved", reasons::SECRET_NOT_FOUND, name);
+        check(Some(&missing("one")), &missing("one"), &[]);
+        check(Some(&missing("one")), &missing("another"), &["SecretNotFound"]);
+        let starting = |message: &str| told("ApiAvailable", reasons::REPLICAS_NOT_READY, message);
+        check(Some(&starting("0 of 2")), &starting("1 of 2"), &[]);
     }
 
     #[test]
