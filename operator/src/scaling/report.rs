@@ -80,8 +80,9 @@ impl Report {
                 told.about.extend(about(finding));
             }
         }
-        if decision.bound == Some(Bound::Maximum) && decision.reason != Why::WaitingToScaleUp {
-            let most = decision.recommended.unwrap_or(decision.desired);
+        let most = decision.recommended.unwrap_or(decision.desired);
+        // Below it, something else keeps more from running for now, such as a step that is being judged.
+        if decision.bound == Some(Bound::Maximum) && decision.desired >= most {
             let message = format!("maxReplicas keeps more than {most} processors from running");
             let about = vec![message.clone()];
             limited.get_or_insert(Told { about, ..is(reasons::AT_MAXIMUM, message) });
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn the_maximum_keeps_nothing_from_running_that_is_not_to_run_yet() {
         let wait = |decision: &mut Decision| {
-            (decision.bound, decision.reason) = (Some(Bound::Maximum), Why::WaitingToScaleUp);
+            (decision.bound, decision.recommended) = (Some(Bound::Maximum), Some(decision.desired + 1));
         };
         check(wait, FINE);
     }
