@@ -101,10 +101,16 @@ async fn a_diff_tells_what_an_edit_would_change_and_changes_nothing() {
 
     let edited = diff_after("maxReplicas: 10", "maxReplicas: 12");
     assert_eq!(edited.code, Some(1), "{edited:?}");
-    let name = "HorizontalPodAutoscaler/notifications-api";
-    assert!(edited.printed.starts_with(&format!("--- live/{name}\n+++ applied/{name}\n")), "{edited:?}");
-    let changed: Vec<_> = edited.printed.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
-    assert_eq!(changed, ["-  maxReplicas: 10", "+  maxReplicas: 12"]);
+    let (resource, name) = ("SmsPipeline/notifications", "HorizontalPodAutoscaler/notifications-api");
+    let changed: Vec<_> = edited.printed.lines().filter(|line| line.starts_with(['+', '-'])).collect();
+    let of = |object: &str| [format!("--- live/{object}"), format!("+++ applied/{object}")];
+    let numbers = |indent: &str| [format!("-{indent}maxReplicas: 10"), format!("+{indent}maxReplicas: 12")];
+    assert_eq!(changed, [of(resource), numbers("      "), of(name), numbers("  ")].concat());
+
+    let kept_longer = diff_after("prefix: ", "retention: 9d\n      prefix: ");
+    assert_eq!(kept_longer.code, Some(1), "{kept_longer:?}");
+    assert!(kept_longer.printed.starts_with(&of(resource).join("\n")), "{kept_longer:?}");
+    assert!(kept_longer.printed.contains("\n+      retention: 9d\n"), "{kept_longer:?}");
 
     let unscaled = diff_after("    autoscaling: {", "    replicas: 4 # {");
     assert_eq!(unscaled.code, Some(1), "{unscaled:?}");
@@ -130,7 +136,12 @@ async fn a_pipeline_that_is_not_in_the_cluster_is_all_added_and_shows_no_secret(
     let added = diff(&cluster, EXAMPLE);
 
     assert_eq!((added.code, added.told.as_str()), (Some(1), ""), "{added:?}");
-    for object in ["Deployment/notifications-api", "Service/notifications-api", "Secret/notifications-internal"] {
+    for object in [
+        "SmsPipeline/notifications",
+        "Deployment/notifications-api",
+        "Service/notifications-api",
+        "Secret/notifications-internal",
+    ] {
         assert!(added.printed.contains(&format!("--- /dev/null\n+++ applied/{object}\n")), "{object}: {added:?}");
     }
     assert!(!added.printed.lines().any(|line| line.starts_with('-') && line != "--- /dev/null"), "{added:?}");

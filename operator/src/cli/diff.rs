@@ -1,4 +1,5 @@
-//! `diff`: what applying the file would change in the cluster of the current kubeconfig. Writes nothing.
+//! `diff`: what applying the file would change in the cluster of the current kubeconfig: the spec of the resource, which
+//! topics and the autoscaler follow, and the objects that are made of it. Writes nothing.
 
 use std::{
     fmt::Write,
@@ -7,7 +8,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use kube::{Api, Client, ResourceExt, api::DynamicObject};
-use serde_json::Value;
+use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::{
@@ -102,6 +103,8 @@ async fn compare(
     for sentence in preview.left_out {
         let _ = writeln!(answer.notes, "{name}: {sentence}");
     }
+    let spec = |pipeline: &SmsPipeline| json!({ "spec": pipeline.spec });
+    answer.printed += &unified(&format!("SmsPipeline/{name}"), live.as_ref().map(spec), Some(spec(&pipeline)))?;
     for change in &preview.changes {
         answer.printed += &difference(change)?;
     }
@@ -138,7 +141,11 @@ fn difference(change: &Change) -> anyhow::Result<String> {
         before = before.map(|secret| masked(secret, originals.1.as_ref(), "before"));
         after = after.map(|secret| masked(secret, originals.0.as_ref(), "after"));
     }
-    let object = format!("{}/{}", change.kind.kind, change.name);
+    unified(&format!("{}/{}", change.kind.kind, change.name), before, after)
+}
+
+/// The lines that differ; empty where none does.
+fn unified(object: &str, before: Option<Value>, after: Option<Value>) -> anyhow::Result<String> {
     let path = |side: &str, content: &Option<Value>| match content {
         Some(_) => format!("{side}/{object}"),
         None => "/dev/null".to_owned(),
@@ -193,8 +200,6 @@ fn coloured(diff: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(content: Value) -> DynamicObject {
