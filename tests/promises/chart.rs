@@ -199,22 +199,29 @@ async fn with_rights_on_the_named_secrets_alone_a_pipeline_becomes_ready_is_foll
     })
     .await;
     let message = told["message"].as_str().expect("a message");
-    assert!(message.contains(r#"Secret "another""#) && message.contains("forbidden"), "{message}");
+    assert!(message.contains(r#"no right to read Secret "another""#), "{message}");
+    assert!(message.contains("secrets.namespaces") && message.contains("forbidden"), "{message}");
 }
 
 #[test]
-fn narrowed_rights_are_roles_of_their_namespaces_and_the_cluster_role_has_none_on_secrets() {
-    let narrow = ["--set", "secrets.namespaces[0].namespace=a", "--set", "secrets.namespaces[1].namespace=b"];
-    let rendered = helm(&[&["template", RELEASE][..], &narrow].concat());
-    let rendered = text(&rendered.stdout);
-    let documents = rendered.split("\n---\n").filter(|document| document.contains("resources: [secrets]"));
-    let places: Vec<_> = documents
-        .map(|document| {
-            let line = |name: &str| document.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
-            (line("kind:"), line("namespace:"))
-        })
-        .collect();
-    assert_eq!(places, [(Some("Role"), Some("a")), (Some("Role"), Some("b"))], "{rendered}");
+fn rights_on_secrets_are_roles_of_namespaces_and_reach_over_the_cluster_only_where_that_is_asked_for() {
+    let check = |set: &str, expected: &[(&str, Option<&str>)]| {
+        let rendered = helm(&["template", RELEASE, "--namespace", "release", "--set", set]);
+        let rendered = text(&rendered.stdout);
+        let documents = rendered.split("\n---\n").filter(|document| document.contains("resources: [secrets]"));
+        let places: Vec<_> = documents
+            .map(|document| {
+                let line = |name: &str| document.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+                (line("kind:").expect("a kind"), line("namespace:"))
+            })
+            .collect();
+        assert_eq!(places, expected, "{set}: {rendered}");
+    };
+    check("replicas=1", &[("Role", Some("release"))]);
+    check("watchNamespace=a", &[("Role", Some("a"))]);
+    let two = "secrets.namespaces[0].namespace=a,secrets.namespaces[1].namespace=b";
+    check(two, &[("Role", Some("a")), ("Role", Some("b"))]);
+    check("secrets.allNamespaces=true", &[("ClusterRole", None)]);
 }
 
 #[test]
@@ -249,6 +256,8 @@ fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
         ("secrets.namespaces[0].names[0]=a", "namespace"),
         ("secrets.namespaces[0].namespace=a,secrets.namespaces[0].names[0]=a", "pipelines"),
         ("watchNamespace=a,secrets.namespaces[0].namespace=b", "watchNamespace is a"),
+        ("watchNamespace=a,secrets.allNamespaces=true", "watchNamespace is a"),
+        ("secrets.allNamespaces=true,secrets.namespaces[0].namespace=b", "either all namespaces"),
     ] {
         let refused = helm(&["template", RELEASE, "--set", value]);
         let error = text(&refused.stderr);

@@ -30,6 +30,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
+{{- /* The namespaces whose Secrets may be read, as a YAML list: those that are named, or the only one that is looked after, or that
+     of the release. */ -}}
+{{- define "sms-operator.secretsNamespaces" -}}
+{{- $only := dict "namespace" (.Values.watchNamespace | default .Release.Namespace) -}}
+{{- if not .Values.secrets.allNamespaces -}}
+{{- .Values.secrets.namespaces | default (list $only) | toYaml -}}
+{{- else if .Values.secrets.namespaces -}}
+{{- fail "secrets.allNamespaces and secrets.namespaces: either all namespaces or those that are named" -}}
+{{- else if .Values.watchNamespace -}}
+{{- fail (printf "secrets.allNamespaces, but watchNamespace is %s: no other namespace is looked after" .Values.watchNamespace) -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end }}
+
 {{- /* Rights on the Lease by which one of several operators leads. A name cannot be demanded of what is created. */ -}}
 {{- define "sms-operator.leaseRules" -}}
 - apiGroups: [coordination.k8s.io]

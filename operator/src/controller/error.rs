@@ -13,6 +13,16 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// A Secret may not be read.
+    #[error(
+        "no right to read Secret {name:?}; where Helm installed the operator, the chart's value secrets.namespaces grants it"
+    )]
+    SecretForbidden {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// A workload could not be looked at.
     #[error("failed to read Deployment {name:?}")]
     ReadWorkload {
@@ -97,6 +107,7 @@ impl Error {
         match self {
             Self::NameConflict { .. } => Class::Refused,
             Self::ReadSecret { source, .. }
+            | Self::SecretForbidden { source, .. }
             | Self::ReadWorkload { source, .. }
             | Self::ApplyObject { source, .. }
             | Self::Discover { source, .. }

@@ -96,8 +96,17 @@ impl Watching {
         let delays = ExponentialBuilder::default().with_min_delay(FIRST_AGAIN).with_max_delay(AGAIN);
         let delays = delays.without_max_times().with_jitter();
         let mut next = delays.build();
-        while scope.name.is_some() || may_watch_all(&self.context.client, &scope.namespace).await {
+        loop {
             let mut beginning = self.beginning.acquire().await.ok();
+            if !may_watch(&self.context.client, &scope).await {
+                if scope.name.is_none() {
+                    return scope.namespace;
+                }
+                // Their rounds tell that it cannot be read.
+                drop(beginning);
+                tokio::time::sleep(next.next().unwrap_or(AGAIN)).await;
+                continue;
+            }
             let mut told = Box::pin(watcher(secrets.clone(), config.clone()));
             let mut listed = BTreeMap::new();
             while let Some(event) = told.next().await {
@@ -114,12 +123,7 @@ impl Watching {
                     }
                     Err(error) => {
                         let (Scope { namespace, name }, error) = (&scope, error_chain(&error));
-                        tracing::warn!(
-                            namespace,
-                            name,
-                            error,
-                            "watching Secrets failed; may this ServiceAccount list and watch them?"
-                        );
+                        tracing::warn!(namespace, name, error, "watching Secrets failed");
                         break;
                     }
                 }
@@ -127,16 +131,16 @@ impl Watching {
             drop((told, beginning));
             tokio::time::sleep(next.next().unwrap_or(AGAIN)).await;
         }
-        scope.namespace
     }
 }
 
-/// Whether all Secrets of a namespace may be watched. Asked, because a refused watch would stand in logs and audits as a fault.
-async fn may_watch_all(client: &Client, namespace: &str) -> bool {
+/// Whether what is in the scope may be watched. Asked, because a refused watch would stand in logs and audits as a fault.
+async fn may_watch(client: &Client, Scope { namespace, name }: &Scope) -> bool {
     let reviews = Api::<SelfSubjectAccessReview>::all(client.clone());
     for verb in ["list", "watch"] {
         let asked = ResourceAttributes {
-            namespace: Some(namespace.to_owned()),
+            namespace: Some(namespace.clone()),
+            name: name.clone(),
             verb: Some(verb.to_owned()),
             resource: Some("secrets".to_owned()),
             ..ResourceAttributes::default()
@@ -146,8 +150,8 @@ async fn may_watch_all(client: &Client, namespace: &str) -> bool {
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let is_refused = match reviews.create(&PostParams::default(), &review).await {
             Ok(answered) => answered.status.is_some_and(|status| !status.allowed),
-            // Who may not even ask may certainly not watch all.
-            Err(kube::Error::Api(status)) => status.is_forbidden(),
+            // Who may not even ask is left to find out by trying, where it is about one Secret.
+            Err(kube::Error::Api(status)) => name.is_none() && status.is_forbidden(),
             // The watch tells what is wrong.
             Err(_) => false,
         };
