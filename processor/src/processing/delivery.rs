@@ -120,6 +120,8 @@ impl Delivery<'_> {
         let mut doubt = None;
         loop {
             let decision = match step {
+                // It may have taken long until sending was allowed, and whoever gets the partition now waits for us.
+                Step::Send if self.retired.is_cancelled() => return Err(Ended::Left),
                 Step::Send if self.message.expires_at.is_some_and(|at| has_expired(at, Timestamp::now())) => {
                     return Ok(doubt.map_or(Conclusion::Expired, |reason| Conclusion::Unknown { reason }));
                 }
