@@ -70,7 +70,8 @@ impl Scaling {
     }
 
     /// How many processors of `pipeline` are asked for; `None` where it says that itself, and then what was known of it is
-    /// forgotten. One that is new is taken up with as many as there are, or with the fewest where there are none yet.
+    /// forgotten. One that is new is taken up with as many as there are; where none can be seen, with as many as the status
+    /// tells of, since they may only have been deleted, or not be seen; or else with the fewest.
     pub fn asked_for(&self, pipeline: &SmsPipeline, live: Option<i32>) -> Option<i32> {
         let key = key(pipeline);
         let Some(autoscaling) = &pipeline.spec.processor.autoscaling else {
@@ -83,9 +84,10 @@ impl Scaling {
             pipelines.remove(&key);
             self.metrics.forget(&key.0, &key.1);
         }
+        let told = pipeline.status.as_ref().map(|status| status.desired_replicas).filter(|told| *told > 0);
         let scaled = pipelines.entry(key).or_insert_with(|| Scaled {
             uid,
-            count: u32::try_from(live.unwrap_or(autoscaling.min_replicas)).unwrap_or_default(),
+            count: u32::try_from(live.or(told).unwrap_or(autoscaling.min_replicas)).unwrap_or_default(),
             memory: Memory::default(),
             decisions: Decisions::default(),
             hold: None,
@@ -213,7 +215,7 @@ fn key(pipeline: &SmsPipeline) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::fixtures::pipeline;
+    use crate::{controller::fixtures::pipeline, crd::SmsPipelineStatus};
 
     fn scaled(mut pipeline: SmsPipeline) -> SmsPipeline {
         let autoscaling = r#"{"minReplicas":1,"maxReplicas":6}"#;
@@ -241,6 +243,17 @@ mod tests {
         assert_eq!(scaling.asked_for(&by_user, None), None);
         assert!(scaling.is_new(&by_lag));
         assert_eq!(scaling.asked_for(&by_lag, Some(8)), Some(8));
+    }
+
+    #[test]
+    fn where_no_processor_can_be_seen_there_are_as_many_as_the_status_tells_of() {
+        let scaling = Scaling::default();
+        let mut pipeline = scaled(pipeline());
+        pipeline.status = Some(SmsPipelineStatus { desired_replicas: 3, ..SmsPipelineStatus::default() });
+        assert_eq!(scaling.asked_for(&pipeline, None), Some(3));
+        let other = Scaling::default();
+        pipeline.status = Some(SmsPipelineStatus::default());
+        assert_eq!(other.asked_for(&pipeline, None), Some(1), "nothing was made yet");
     }
 
     #[test]

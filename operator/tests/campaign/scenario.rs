@@ -40,6 +40,9 @@ pub fn all() -> Vec<Scenario> {
     let create = || Action::Create(json!({}));
     let doomed = || Action::Create(topics(json!({ "onDelete": "Delete" })));
     let on_delete = |word: &str| Action::Patch(topics(json!({ "onDelete": word })));
+    let fixed = Action::Create(json!({ "kafka": { "topics": { "partitions": 4 } }, "processor": { "replicas": 3 } }));
+    let bounds = json!({ "minReplicas": 1, "maxReplicas": 4 });
+    let autoscaled = Action::Patch(json!({ "processor": { "replicas": null, "autoscaling": bounds } }));
     let paused = || Action::Patch(json!({ "paused": true, "processor": { "replicas": 2 } }));
     vec![
         scenario("create", vec![], vec![create()]),
@@ -48,6 +51,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("withdraw", vec![create(), Action::Patch(exposed)], vec![Action::Patch(withdrawn)]),
         scenario("grow", vec![create()], vec![Action::Patch(topics(json!({ "partitions": 2 })))]),
         scenario("rotate", vec![create()], vec![Action::Rotate]),
+        scenario("hand over to the autoscaler", vec![], vec![fixed, autoscaled]),
         scenario("keep, let go", vec![create()], vec![on_delete("Delete"), on_delete("Retain")]),
         scenario("pause", vec![create()], vec![paused()]),
         scenario("go on", vec![create(), paused()], vec![Action::Patch(json!({ "paused": false }))]),
