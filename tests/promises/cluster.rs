@@ -1,12 +1,12 @@
 //! The operator on a real API server.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Service},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
-use kafka::Admin;
+use kafka::{Admin, Configurable};
 use kube::{Api, discovery::ApiResource};
 use serde_json::Value;
 use tests::{Cluster, Environment, eventually, unique};
@@ -27,8 +27,12 @@ impl Applied {
     }
 
     pub fn on(cluster: Cluster) -> Self {
+        Self::with_prefix(cluster, unique("sms"))
+    }
+
+    fn with_prefix(cluster: Cluster, prefix: String) -> Self {
         let operator = cluster.operator();
-        let applied = Self { cluster, operator, prefix: unique("sms") };
+        let applied = Self { operator, cluster, prefix };
         create_database_secret(&applied.cluster);
         applied.apply(3, "Forbid", 2);
         applied
@@ -253,6 +257,26 @@ async fn a_paused_pipeline_is_not_changed_until_it_goes_on_and_its_events_tell_s
         all.iter().all(|(reason, words)| tells(reason, words)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_finds_failures_late_is_set_to_find_them_soon() {
+    let (cluster, prefix) = (Cluster::namespace().await, unique("sms"));
+    let admin = Admin::new(&kafka::Settings::plaintext(&Environment::get().kafka), "tests").expect("a client");
+    let group = Configurable::Group(format!("{prefix}.processor"));
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    let is = async |expected: [&str; 2]| {
+        let config = admin.describe_configs(vec![group.clone()]).await.ok()?.remove(0);
+        ([&*config[session], &*config[heartbeat]] == expected).then_some(())
+    };
+    let late = [(session, "60000".to_owned()), (heartbeat, "6000".to_owned())];
+    admin.alter_configs(BTreeMap::from([(group.clone(), late.into())])).await.expect("it is set");
+    eventually("the broker knows it", LIMIT, async || is(["60000", "6000"]).await).await;
+
+    let _applied = Applied::with_prefix(cluster, prefix);
+
+    // The broker's own, which are shorter than what would be set otherwise.
+    eventually("session and heartbeat are short", LIMIT, async || is(["3000", "300"]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
