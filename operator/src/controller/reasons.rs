@@ -80,7 +80,7 @@ reasons! {
     TOPICS_KEPT = warning("TopicsKept", "The pipeline went without its topics, although onDelete is Delete: see the message.");
     TOKEN_ROTATING = normal("InternalTokenRotating", "The token of internal calls is being replaced, as the annotation asks.");
     TOKEN_ROTATED = normal("InternalTokenRotated", "The token of internal calls was replaced.");
-    TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before.");
+    TOPIC_GREW = normal("TopicGrew", "A topic has more partitions than before: what waits for a recipient may be overtaken once.");
     FIXED_REPLICAS = normal("FixedReplicas", "The spec says itself how many processors run.");
     DECIDING = normal("Deciding", "The operator finds the number of processors and carries it out.");
     DRY_RUN = normal("DryRun", "The number of processors is found and only told.");
