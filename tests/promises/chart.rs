@@ -266,6 +266,19 @@ fn a_value_that_the_chart_does_not_know_is_refused_by_its_name() {
 }
 
 #[test]
+fn the_dashboard_is_a_config_map_for_grafana_where_it_is_asked_for() {
+    let rendered = |set: &str| text(&helm(&["template", RELEASE, "--set", set]).stdout);
+    assert!(!rendered("replicas=1").contains("grafana_dashboard"));
+    let shown = rendered("dashboard.install=true");
+    let written = shown.lines().find_map(|line| line.trim().strip_prefix("smspipeline.json: "));
+    let written: String = serde_json::from_str(written.expect("the dashboard")).expect("one text");
+    let written: Value = serde_json::from_str(&written).expect("a dashboard");
+    let file: Value =
+        serde_json::from_str(include_str!("../../charts/sms-operator/files/dashboard.json")).expect("JSON");
+    assert!(shown.contains("grafana_dashboard: \"1\"") && written == file, "{shown}");
+}
+
+#[test]
 fn the_chart_is_clean() {
     let linted = helm(&["lint", "--strict"]);
     assert!(linted.status.success(), "{}{}", text(&linted.stdout), text(&linted.stderr));

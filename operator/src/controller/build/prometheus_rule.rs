@@ -128,6 +128,8 @@ fn label(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::controller::fixtures::{pipeline, validated};
 
@@ -137,23 +139,44 @@ mod tests {
         alerts(&validated(&pipeline))
     }
 
-    /// By the place where it is registered, without the suffix that counters get.
-    #[test]
-    fn every_metric_that_an_alert_asks_for_exists() {
+    /// The metrics that an expression asks for, by the words that their names begin with.
+    fn metrics_of(expression: &str) -> BTreeSet<&str> {
+        let words = expression.split(|part: char| !part.is_ascii_alphanumeric() && part != '_');
+        let starts = ["sms_", "smspipeline_", "api_keys_", "kafka_", "http_"];
+        words.filter(|word| *word == "up" || starts.iter().any(|start| word.starts_with(start))).collect()
+    }
+
+    /// By the place where it is registered, without what is put behind the name when it is told.
+    #[track_caller]
+    fn check_exists(metric: &str) {
         let sources = [
             include_str!("../../metrics.rs"),
+            include_str!("../../scaling/metrics.rs"),
             include_str!("../../../../sms-api/src/metrics.rs"),
             include_str!("../../../../processor/src/metrics.rs"),
         ];
-        for alert in alerts_of(1) {
-            let words = alert.expression.split(|part: char| !part.is_ascii_alphanumeric() && part != '_');
-            let starts = ["sms_", "smspipeline_", "api_keys_", "kafka_"];
-            let metrics: Vec<_> = words.filter(|word| starts.iter().any(|start| word.starts_with(start))).collect();
-            for metric in &metrics {
-                let registered = format!("\"{}\"", metric.strip_suffix("_total").unwrap_or(metric));
-                assert!(sources.iter().any(|source| source.contains(&registered)), "{metric} of {}", alert.name);
+        let part = ["_total", "_bucket", "_count"].iter().find_map(|end| metric.strip_suffix(end)).unwrap_or(metric);
+        let names = [part, part.trim_end_matches("_seconds"), part.trim_start_matches("smspipeline_autoscaler_")];
+        let is_registered =
+            |name: &str| sources.iter().any(|source| source.contains(&format!("\"{name}\"")) && !name.is_empty());
+        assert!(metric == "up" || names.into_iter().any(is_registered), "{metric}");
+    }
+
+    #[test]
+    fn every_metric_that_an_alert_or_the_dashboard_asks_for_exists() {
+        let dashboard = include_str!("../../../../charts/sms-operator/files/dashboard.json");
+        let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+        let panels = dashboard["panels"].as_array().expect("panels");
+        let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+        let shown: Vec<_> = targets.map(|target| target["expr"].as_str().expect("an expression").to_owned()).collect();
+        assert!(shown.len() > 30, "{} expressions", shown.len());
+        let alerts = alerts_of(1).into_iter().map(|alert| alert.expression);
+        for expression in alerts.chain(shown) {
+            let metrics = metrics_of(&expression);
+            assert!(!metrics.is_empty(), "{expression}");
+            for metric in metrics {
+                check_exists(metric);
             }
-            assert!(!metrics.is_empty() || alert.expression.contains("up{"), "{}", alert.expression);
         }
     }
 
