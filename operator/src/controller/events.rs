@@ -37,6 +37,9 @@ const LONGEST_NOTE: usize = 1024;
 /// The conditions of the autoscaler.
 const AUTOSCALER: [&str; 4] = ["AutoscalerActive", "HotPartition", "ScalingLimited", "ThroughputDegraded"];
 
+/// Warnings in the words of a server that fails, which may be others each time.
+const OUTAGES: [Reason; 3] = [reasons::READ_FAILED, reasons::KAFKA_UNREACHABLE, reasons::NOT_APPLIED];
+
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -54,11 +57,11 @@ pub fn changes(before: Option<&SmsPipelineStatus>, after: &SmsPipelineStatus) ->
     // Ready repeats what another one says.
     let conditions = after.conditions.iter().filter(|condition| condition.type_ != READY);
     let changed = conditions.filter(|now| {
-        // The autoscaler says the same in the same words, and so does a warning: others are about something else. What is usual
-        // may count, such as replicas that are ready.
-        let is_warning = reason(now).is_some_and(|reason| reason.severity == Severity::Warning);
-        let is_told_in_words = is_warning || AUTOSCALER.contains(&now.type_.as_str());
-        let is_other = |before: &Condition| is_told_in_words && before.message != now.message;
+        // A refusal and the autoscaler say the same in the same words: others are about something else.
+        let is_refusal =
+            reason(now).is_some_and(|reason| reason.severity == Severity::Warning && !OUTAGES.contains(&reason));
+        let has_own_words = is_refusal || AUTOSCALER.contains(&now.type_.as_str());
+        let is_other = |before: &Condition| has_own_words && before.message != now.message;
         was(&now.type_).is_none_or(|before| before.reason != now.reason || is_other(before))
     });
     let told = changed.filter_map(|condition| {
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn another_refusal_is_told_although_its_reason_is_the_same_and_other_numbers_of_what_is_usual_are_not() {
+    fn another_refusal_is_told_although_its_reason_is_the_same_and_other_words_of_an_outage_are_not() {
         let told = |kind: &str, reason: Reason, message: &str| {
             let mut status = status(&[(kind, reason)], &[]);
             status.conditions[0].message = message.to_owned();
@@ -329,6 +332,8 @@ mod tests {
         check(Some(&missing("one")), &missing("another"), &["SecretNotFound"]);
         let starting = |message: &str| told("ApiAvailable", reasons::REPLICAS_NOT_READY, message);
         check(Some(&starting("0 of 2")), &starting("1 of 2"), &[]);
+        let away = |message: &str| told("TopicsReady", reasons::KAFKA_UNREACHABLE, message);
+        check(Some(&away("timed out after 4.9 s")), &away("timed out after 5.1 s"), &[]);
     }
 
     #[test]
