@@ -199,7 +199,7 @@ async fn with_rights_on_the_named_secrets_alone_a_pipeline_becomes_ready_is_foll
     })
     .await;
     let message = told["message"].as_str().expect("a message");
-    assert!(message.contains(r#"no right to read Secret "another""#), "{message}");
+    assert!(message.contains(r#"failed to read Secret "another""#), "{message}");
     assert!(message.contains("secrets.namespaces") && message.contains("forbidden"), "{message}");
 }
 

@@ -1,6 +1,6 @@
 //! A message as one HTTP request to a provider, made of templates. Makes requests and sends none.
 //!
-//! The processor makes the requests that it sends; the operator tries the templates of a resource, so that a mistake is
+//! The processor makes the requests that it sends; the operator compiles the templates of a resource, so that a mistake is
 //! refused before any pod is replaced for it.
 
 mod gsm7;

@@ -63,9 +63,17 @@ pub struct Description<'a> {
 }
 
 impl Composer {
-    /// Compiles every template and tries all of them with a sample. An error names the field.
+    /// Compiles every template, and tries all of them with a sample. An error names the field.
     pub fn new(of: &Description<'_>, client: &Client, secrets: &Secrets) -> Result<Self, String> {
-        let mut templates = Templates::new(secrets.keys().cloned().collect(), of.secrets_field);
+        let composer = Self::compile(of, secrets.keys().cloned().collect())?;
+        composer.compose(client, &sample(), secrets)?;
+        Ok(composer)
+    }
+
+    /// Compiles every template, which may use the secrets of these names. An error names the field. Nothing is filled in: that
+    /// can take as long and as much memory as whoever wrote the template likes.
+    pub fn compile(of: &Description<'_>, secrets: Vec<String>) -> Result<Self, String> {
+        let mut templates = Templates::new(secrets, of.secrets_field);
         let prefix = of.field;
         let url = templates.add(format!("{prefix}.url"), of.url)?;
         let mut headers = Vec::new();
@@ -96,9 +104,7 @@ impl Composer {
             }
             (None, None) => Body::None,
         };
-        let composer = Self { templates, method: of.method.clone(), url, headers, basic_auth, body };
-        composer.compose(client, &sample(), secrets)?;
-        Ok(composer)
+        Ok(Self { templates, method: of.method.clone(), url, headers, basic_auth, body })
     }
 
     /// The request for `message`. An error names the field and holds nothing of what was put in.

@@ -1,9 +1,9 @@
 //! Templates: text with places that each message fills in. Pure.
 //!
-//! A mistake shows when a template is compiled or tried with sample values, both at start. docs/decisions/0012
-//! says why it is minijinja.
+//! A mistake shows when a template is compiled, or when it is tried with sample values. docs/decisions/0012 says why it is
+//! minijinja.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use contract::SmsRequestedV1;
 use jiff::Timestamp;
@@ -49,7 +49,8 @@ impl Templates {
         let wrong = |error: minijinja::Error| format!("{field}: {}", without_place(&error));
         self.environment.add_template_owned(field.clone(), source.to_owned()).map_err(wrong)?;
         let used = self.environment.get_template(&field).map_err(wrong)?.undeclared_variables(true);
-        for name in used {
+        // Of several mistakes the same one is told each time.
+        for name in BTreeSet::from_iter(used) {
             self.check_name(&name).map_err(|error| format!("{field}: {error}"))?;
         }
         Ok(Template(field))
@@ -184,6 +185,13 @@ mod tests {
         check_refused("{{ secrets['apikey'] }}", "http.form.To: undefined value");
         check_refused("{{ recipient | shorten }}", "http.form.To: unknown filter");
         check_refused("{% if text == 'x' %}{{ wrong }}{% endif %}", "http.form.To: there is no variable \"wrong\"");
+    }
+
+    #[test]
+    fn of_several_mistakes_the_same_one_is_told_each_time() {
+        for _ in 0..20 {
+            check_refused("{{ c }}{{ a }}{{ b }}{{ d }}", "http.form.To: there is no variable \"a\"");
+        }
     }
 
     #[test]

@@ -152,10 +152,7 @@ pub async fn read_secrets(client: &Client, pipeline: &SmsPipeline) -> Result<Ref
 async fn read_each(secrets: &Api<Secret>, names: BTreeSet<String>) -> Result<BTreeMap<String, Option<Secret>>, Error> {
     let mut found = BTreeMap::new();
     for name in names {
-        let secret = secrets.get_opt(&name).await.map_err(|source| match &source {
-            kube::Error::Api(status) if status.is_forbidden() => Error::SecretForbidden { name: name.clone(), source },
-            _ => Error::ReadSecret { name: name.clone(), source },
-        })?;
+        let secret = secrets.get_opt(&name).await.map_err(|source| Error::ReadSecret { name: name.clone(), source })?;
         found.insert(name, secret);
     }
     Ok(found)

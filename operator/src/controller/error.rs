@@ -13,16 +13,6 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// A Secret may not be read.
-    #[error(
-        "no right to read Secret {name:?}; where Helm installed the operator, the chart's value secrets.namespaces grants it"
-    )]
-    SecretForbidden {
-        /// Its name.
-        name: String,
-        /// What the API server said.
-        source: kube::Error,
-    },
     /// A workload could not be looked at.
     #[error("failed to read Deployment {name:?}")]
     ReadWorkload {
@@ -107,7 +97,6 @@ impl Error {
         match self {
             Self::NameConflict { .. } => Class::Refused,
             Self::ReadSecret { source, .. }
-            | Self::SecretForbidden { source, .. }
             | Self::ReadWorkload { source, .. }
             | Self::ApplyObject { source, .. }
             | Self::Discover { source, .. }
@@ -116,6 +105,15 @@ impl Error {
             | Self::StopWorkload { source, .. }
             | Self::WriteFinalizer { source, .. }
             | Self::WriteStatus { source, .. } => Class::of(source),
+        }
+    }
+    /// What an administrator can do about it, for a status; empty where the error says it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::ReadSecret { source: kube::Error::Api(status), .. } if status.is_forbidden() => {
+                "; where Helm installed the operator, the chart's value secrets.namespaces grants it"
+            }
+            _ => "",
         }
     }
 }

@@ -49,7 +49,7 @@ reasons! {
     INVALID_DATABASE_URL = warning("InvalidDatabaseUrl", "A Secret's value is no PostgreSQL URL.");
     INVALID_API_KEYS = warning("InvalidApiKeys", "A Secret's value cannot be an API keys file.");
     INVALID_AUTHENTICATION = warning("InvalidAuthentication", "The spec does not say who may use the API.");
-    INVALID_TEMPLATE = warning("InvalidTemplate", "A template of the provider cannot be filled in.");
+    INVALID_TEMPLATE = warning("InvalidTemplate", "A template of the provider has a mistake: the message says which and where.");
     INVALID_POD_OPTION = warning("InvalidPodOption", "A pod option of the spec cannot be carried out.");
     AS_WANTED = normal("AsWanted", "Every topic exists with the partitions and settings asked for.");
     TOPICS_PENDING = normal("TopicsPending", "New topics are not yet known by every broker.");

@@ -41,7 +41,7 @@ pub(super) async fn round(
             validate::validate(pipeline, &referenced, &context.images).map_err(Unusable::Invalid)
         }
         Err(error) => {
-            let unread = Unusable::Unread(error_chain(&error));
+            let unread = Unusable::Unread(error_chain(&error) + error.advice());
             failed = Some(error);
             Err(unread)
         }

@@ -175,7 +175,7 @@ pub fn validate(
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = &spec.processor.provider;
     let provider_secrets = secrets::of_provider(provider, &referenced.provider_secrets)?;
-    provider::templates(provider, &referenced.provider_secrets)?;
+    provider::templates(provider)?;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),

@@ -45,11 +45,10 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
         format!(r#"{metric}{{namespace="{}",{instance}="{}",{part}="{component}"}}"#, pipeline.namespace, pipeline.name)
     };
     let down = |component| format!("absent({} == 1)", of("up", component));
-    let lag = |namespace| {
-        format!(
-            r#"smspipeline_consumer_lag_records{{{namespace}="{}",pipeline="{}"}}"#,
-            pipeline.namespace, pipeline.name
-        )
+    // A scrape that does not keep the operator's labels renames its namespace, and puts the operator's own in its place.
+    let lag = |labels: &str| {
+        let (namespace, name) = (&pipeline.namespace, &pipeline.name);
+        format!(r#"smspipeline_consumer_lag_records{{{labels}="{namespace}",pipeline="{name}"}}"#)
     };
     let mut alerts = vec![
         Alert {
@@ -59,7 +58,7 @@ fn alerts(pipeline: &ValidatedPipeline) -> Vec<Alert> {
             // Only where the operator is scraped at all, or was until lately.
             expression: format!(
                 "count(last_over_time(smspipeline_reconciles_total[1d])) > 0 unless on() ({} or {})",
-                lag("namespace"),
+                lag(r#"exported_namespace="",namespace"#),
                 lag("exported_namespace")
             ),
             summary: format!("Nobody knows how far the processors of {name} are behind: the operator or Kafka is away"),

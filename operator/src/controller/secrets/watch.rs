@@ -39,7 +39,7 @@ const FIRST_AGAIN: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(20);
 /// How many watches begin at once: each begins with a list, and all break at once when the API server goes.
 const AT_ONCE: usize = 16;
-/// How often it is asked anew whether all Secrets of a namespace may be watched.
+/// How often it is asked anew what may be watched.
 const ASK: Duration = Duration::from_mins(10);
 
 /// What every watch needs.
@@ -74,7 +74,7 @@ pub async fn follow(client: Client, context: Arc<Context>, woken: UnboundedSende
         }
         tokio::select! {
             () = seen.named.notified() => {}
-            _ = asking.tick() => narrowed.clear(),
+            _ = asking.tick() => narrowed = still_narrowed(&watching.context.client, narrowed).await,
             Some(ended) = watches.join_next() => match ended {
                 Ok(namespace) => drop(narrowed.insert(namespace)),
                 Err(error) => if let Ok(panicked) = error.try_into_panic() {
@@ -83,6 +83,18 @@ pub async fn follow(client: Client, context: Arc<Context>, woken: UnboundedSende
             },
         }
     }
+}
+
+/// Those namespaces that may still not be watched as a whole.
+async fn still_narrowed(client: &Client, narrowed: BTreeSet<String>) -> BTreeSet<String> {
+    let mut still = BTreeSet::new();
+    for namespace in narrowed {
+        let scope = Scope { namespace, name: None };
+        if !may_watch(client, &scope).await {
+            still.insert(scope.namespace);
+        }
+    }
+    still
 }
 
 impl Watching {
@@ -102,9 +114,9 @@ impl Watching {
                 if scope.name.is_none() {
                     return scope.namespace;
                 }
-                // Their rounds tell that it cannot be read.
+                // Rounds tell that it cannot be read, and find it by themselves once it can.
                 drop(beginning);
-                tokio::time::sleep(next.next().unwrap_or(AGAIN)).await;
+                tokio::time::sleep(ASK).await;
                 continue;
             }
             let mut told = Box::pin(watcher(secrets.clone(), config.clone()));

@@ -85,7 +85,7 @@ pub enum Invalid {
     /// The resource does not say who may use the API, although the schema demands it.
     #[error("spec.api.authentication must hold exactly one of apiKeysSecretRef and anonymous")]
     NoAuthentication,
-    /// A template of the provider cannot be filled in.
+    /// A template of the provider has a mistake.
     #[error("{0}")]
     Template(String),
     /// What the pods of a workload are told is not what Kubernetes understands.
